@@ -1,0 +1,312 @@
+"""A benchmark file (TOML) to frozen cells with stable ids; unknown keys are errors.
+
+A *training* is data set x backbone x learner x recipe x seed; a *cell* is a training scored at
+one episode shape. Both are named by a hash of their resolved configuration, defaults included:
+whatever changes the numbers changes the name.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from hashlib import sha256
+from typing import Annotated, Any, Literal, TypeVar
+
+from annotated_types import Ge, Gt, Interval
+from pydantic import TypeAdapter, ValidationError
+
+from fewshot.errors import UserError, unknown_name
+from fewshot.sampling import EpisodeShape
+
+Count = Annotated[int, Gt(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Origins = Mapping[str, str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Episodes to score on. `episode_seed`, split and shape alone decide which they are."""
+
+    n_way: Count = 5
+    n_shot: Count = 5
+    n_query: Count = 15
+    episodes: Count = 2000
+    episode_seed: Annotated[int, Ge(0)] = 0
+    support_copies: Annotated[int, Ge(0)] = 0
+    """Augmented copies that stand for each support image; 0: the clean image alone."""
+
+    @property
+    def shape(self) -> EpisodeShape:
+        """The shape of a test episode."""
+        return EpisodeShape(self.n_way, self.n_shot, self.n_query)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a learner is trained: budget, optimiser, batches, selection. The same for every learner.
+
+    Training ends when the first of the budgets that are given (steps, images, seconds) is used
+    up; the schedule of the learning rate runs over the share of the budget spent.
+    """
+
+    steps: Count | None = None
+    images: Count | None = None
+    seconds: Positive | None = None
+    optimizer: Literal["sgd", "adam", "radam"] = "sgd"
+    lr: Positive = 0.1
+    weight_decay: NonNegative = 5e-4
+    schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
+    warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2
+    """Share of the budget over which the learning rate rises, with `one_cycle`."""
+    augment: Literal["none", "crop_flip", "crop_flip_jitter"] = "crop_flip"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    batch_size: Count = 128
+    """Images of a step, for learners that train on labelled images."""
+    episodes_per_step: Count = 1
+    n_way: Count = 5
+    n_shot: Count = 5
+    n_query: Count = 15
+    """The training episodes, for learners that train on episodes; n_query is per class."""
+    validations: Annotated[int, Ge(0)] = 10
+    """How often the learner is scored on validation episodes, evenly over the budget."""
+    val_episodes: Count = 200
+    val_n_way: Count = 5
+    val_n_shot: Count = 5
+    val_n_query: Count = 15
+    select: Literal["best", "last"] = "best"
+    """Which weights are kept: those of the best validation, or the last ones."""
+
+    def __post_init__(self) -> None:
+        if self.select == "best" and self.validations == 0:
+            raise ValueError("select = 'best' needs validations")
+
+    @property
+    def train_shape(self) -> EpisodeShape:
+        """The shape of a training episode."""
+        return EpisodeShape(self.n_way, self.n_shot, self.n_query)
+
+    @property
+    def val_scoring(self) -> Scoring:
+        """The validation episodes, the same for every training on a data set."""
+        return Scoring(self.val_n_way, self.val_n_shot, self.val_n_query, self.val_episodes)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained. `learner_options` and `backbone_options` are the frozen `Config` values."""
+
+    dataset: str
+    backbone: str
+    backbone_options: Any
+    learner: str
+    learner_options: Any
+    recipe: Recipe
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """Readable name with a short hash of the whole configuration."""
+        return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{_short_hash(self)}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A training scored at one episode shape: one row of a table."""
+
+    benchmark: str
+    training: Training
+    scoring: Scoring
+    label: str = field(default="", compare=False)
+    """What tells this row from others of the same learner and backbone, in tables."""
+    origins: Origins = field(default_factory=dict, compare=False)
+    """For each configuration key, where its value came from: default, the file, --set."""
+
+    @property
+    def id(self) -> str:
+        """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`."""
+        t, s = self.training, self.scoring
+        digest = _short_hash((asdict(t), asdict(s)))
+        return (
+            f"{t.dataset}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
+        )
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration as plain values."""
+        values = asdict(self)
+        del values["origins"]
+        return values
+
+
+@dataclass(frozen=True)
+class OptionClasses:
+    """The `Config` classes of every known learner and backbone, handed in from above."""
+
+    learners: Mapping[str, type]
+    backbones: Mapping[str, type]
+
+
+def load_benchmark(
+    name: str, text: str, options: OptionClasses, settings: Sequence[str] = ()
+) -> list[Cell]:
+    """The cells of a benchmark file, in its order.
+
+    `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
+    training's `seeds` and its scoring's `n_shot` may be lists, one cell for each combination.
+    `settings` are `key=value` overrides (dotted keys, TOML values) of every training.
+
+    Raises UserError for text that is not TOML, unknown keys and values out of range.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{name}: not a TOML file: {error}") from None
+    _refuse_unknown_keys(document, {"description", "defaults", "training"}, name)
+    overrides = _parse_settings(settings)
+    cells = []
+    for entry in document.get("training", []):
+        merged, origins = _merge(
+            (document.get("defaults", {}), f"{name} [defaults]"),
+            (entry, f"{name} [[training]]"),
+            (overrides, "--set"),
+        )
+        cells.extend(_expand(name, merged, origins, options))
+    if not cells:
+        raise UserError(f"{name}: no [[training]] in the file")
+    _refuse_duplicates(name, cells)
+    return cells
+
+
+def _expand(
+    name: str, entry: dict[str, Any], origins: Origins, options: OptionClasses
+) -> Iterator[Cell]:
+    known = {"dataset", "backbone", "backbone_options", "learner", "learner_options"}
+    _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label"}, name)
+    for key in ("dataset", "backbone", "learner"):
+        if not isinstance(entry.get(key), str):
+            raise UserError(f"{name}: a [[training]] needs `{key} = \"...\"`")
+    where = f"{name}, {entry['learner']}"
+    training = Training(
+        dataset=entry["dataset"],
+        backbone=entry["backbone"],
+        backbone_options=_build(
+            _lookup("backbone", entry["backbone"], options.backbones),
+            entry.get("backbone_options", {}),
+            f"{where}: backbone_options",
+        ),
+        learner=entry["learner"],
+        learner_options=_build(
+            _lookup("learner", entry["learner"], options.learners),
+            entry.get("learner_options", {}),
+            f"{where}: learner_options",
+        ),
+        recipe=_build(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
+        seed=0,
+    )
+    scoring = dict(entry.get("scoring", {}))
+    shots = _as_list(scoring.pop("n_shot", Scoring.n_shot))
+    for seed in _as_list(entry.get("seeds", 0)):
+        if not isinstance(seed, int) or seed < 0:
+            raise UserError(f"{where}: seeds are whole numbers from 0, not {seed!r}")
+        for n_shot in shots:
+            score = _build(Scoring, {**scoring, "n_shot": n_shot}, f"{where}: scoring")
+            cell = Cell(name, replace(training, seed=seed), score, str(entry.get("label", "")))
+            yield replace(cell, origins=_origins(cell.resolved(), origins))
+
+
+def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """A frozen dataclass from TOML values, with types and ranges checked."""
+    _refuse_unknown_keys(values, {f.name for f in fields(cls)}, where)  # type: ignore[arg-type]
+    try:
+        return TypeAdapter(cls).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where}{'.' + key if key else ''}: {first['msg']}") from None
+
+
+def _refuse_unknown_keys(values: object, known: set[str], where: str) -> None:
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a table of keys, not {values!r}")
+    for key in values:
+        if key not in known:
+            error = unknown_name("key", key, known)
+            raise UserError(f"{where}: {error}")
+
+
+def _refuse_duplicates(name: str, cells: Sequence[Cell]) -> None:
+    seen = set()
+    for cell in cells:
+        if cell.id in seen:
+            raise UserError(f"{name}: the cell {cell.id} stands in the file twice")
+        seen.add(cell.id)
+
+
+def _lookup(kind: str, name: str, classes: Mapping[str, type]) -> type:
+    if name not in classes:
+        raise unknown_name(kind, name, classes)
+    return classes[name]
+
+
+def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`recipe.lr=0.1` to nested tables. A value that is not TOML is taken as a string."""
+    result: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set {setting}: expected key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table = result
+        *path, last = key.strip().split(".")
+        for part in path:
+            table = table.setdefault(part, {})
+        table[last] = value
+    return result
+
+
+def _merge(*layers: tuple[Mapping[str, Any], str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Later layers over earlier ones, table by table; and which layer gave each dotted key."""
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+
+    def lay(target: dict[str, Any], layer: Mapping[str, Any], origin: str, prefix: str) -> None:
+        for key, value in layer.items():
+            if isinstance(value, Mapping):
+                below = target.setdefault(key, {})
+                if not isinstance(below, dict):
+                    raise UserError(f"{origin}: {prefix}{key} is a value, not a table")
+                lay(below, value, origin, f"{prefix}{key}.")
+            else:
+                target[key] = value
+                origins[prefix + key] = origin
+
+    for layer, origin in layers:
+        lay(merged, layer, origin, "")
+    return merged, origins
+
+
+def _origins(resolved: Mapping[str, Any], given: Origins) -> dict[str, str]:
+    flat = {**resolved["training"], "scoring": resolved["scoring"]}
+    flat["seeds"] = flat.pop("seed")
+    return {key: given.get(key, "default") for key in _dotted(flat)}
+
+
+def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _short_hash(value: Any) -> str:
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]

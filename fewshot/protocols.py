@@ -1,0 +1,157 @@
+"""THE page: the axes legend and the contracts between the harness, learners and backbones.
+
+Axes, as suffixes of tensor names inside numerical code:
+    T episodes in a batch   N way (classes in an episode)   K shot
+    S = N*K support images  Q query images in the episode   M = S+Q images in the episode
+    D features              C H W image                     I images in a data set or batch
+So `support_z_TSD` holds the features of the support images of T episodes.
+
+Words: an *episode* is one few-shot problem with a *support* (labelled) and a *query* (to label)
+part; a *learner* is an algorithm; a *split* (train, val, test) is a set of classes.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fewshot.sampling import Split
+
+
+class EpisodeBatch(NamedTuple):
+    """T training episodes; in each the S support images come first, then the Q query images.
+
+    Learners that need no support/query split (MTL) use `x_TMCHW` and `y_TM` whole.
+
+    x_TMCHW: images, float. y_TM: labels 0..N-1 within the episode.
+    class_ids_TN: the training class (0 .. n_classes-1) behind each label. n_support: S.
+    """
+
+    x_TMCHW: Tensor
+    y_TM: Tensor
+    class_ids_TN: Tensor
+    n_support: int
+
+
+class ImageBatch(NamedTuple):
+    """Labelled training images: x_ICHW float, y_I the training class 0 .. n_classes-1."""
+
+    x_ICHW: Tensor
+    y_I: Tensor
+
+
+Batch = EpisodeBatch | ImageBatch
+
+
+class Backbone(nn.Module, ABC):
+    """Images to features: `forward(x_ICHW) -> z_ID`, with D = `out_dim`.
+
+    Built as `SomeBackbone(config, image_size)`; it knows pixels, never ways or shots.
+    """
+
+    Config: ClassVar[type]
+    out_dim: int
+
+    @abstractmethod
+    def forward(self, x_ICHW: Tensor) -> Tensor:
+        """Features z_ID of images x_ICHW."""
+
+
+class Learner(nn.Module, ABC):
+    """A few-shot algorithm. The harness owns data, clock, optimiser and score; this owns maths.
+
+    `config` is a frozen dataclass, class attribute `Config`. `n_classes` is how many training
+    classes there are. Nothing here may draw from a global random stream or read query labels at
+    test: `adapt` and `predict` never receive them.
+    """
+
+    Config: ClassVar[type]
+    trains_on: ClassVar[Literal["episodes", "images", "nothing"]]
+    transductive: ClassVar[bool] = False
+    """Whether the prediction of one query image may depend on the other query images."""
+    batch_norm: ClassVar[Literal["running", "support", "query"]] = "running"
+    """Whose statistics batch norm uses at test: running ones, or an episode's own."""
+    label_tied: ClassVar[bool] = False
+    """Whether the head is tied to label positions, so that relabelling changes more than order."""
+
+    def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config
+        self.n_classes = n_classes
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Tensor:
+        """The scalar that one outer step descends, for a batch of the kind in `trains_on`."""
+
+    @abstractmethod
+    def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
+        """What the support teaches, as a value; changes nothing, so twice gives the same."""
+
+    @abstractmethod
+    def predict(self, state: Any, query_x_TQCHW: Tensor) -> Tensor:
+        """Logits_TQN of the query images, given what `adapt` returned."""
+
+
+class FeatureLearner(Learner):
+    """A learner whose backbone is frozen at test time: it adapts and predicts on features.
+
+    The harness embeds each image of a split once and scores any number of episodes from that
+    table; `adapt` and `predict` on images give the same logits (a contract test holds this).
+    """
+
+    def embed(self, x_ICHW: Tensor) -> Tensor:
+        """Features z_ID of images, one image at a time in effect: no image sees another."""
+        return self.backbone(x_ICHW)
+
+    @abstractmethod
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
+        """`adapt` on features."""
+
+    @abstractmethod
+    def predict_features(self, state: Any, query_z_TQD: Tensor) -> Tensor:
+        """`predict` on features: logits_TQN."""
+
+    def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
+        return self.adapt_features(self._embed_episodes(support_x_TSCHW), support_y_TS, n_way)
+
+    def predict(self, state: Any, query_x_TQCHW: Tensor) -> Tensor:
+        return self.predict_features(state, self._embed_episodes(query_x_TQCHW))
+
+    def _embed_episodes(self, x_TMCHW: Tensor) -> Tensor:
+        return self.embed(x_TMCHW.flatten(0, 1)).unflatten(0, x_TMCHW.shape[:2])
+
+
+@dataclass(frozen=True)
+class EpisodeSource:
+    """One split of a data set, as the harness reads it: where the images of each class stand.
+
+    images_IHWC: uint8, usually memory-mapped, of the whole data set; only rows of this split
+    may be read. Class c of the split has the rows class_starts[c] .. + class_sizes[c].
+    mean, std: per channel, of pixels scaled to 0..1. fingerprint: of the data set's content.
+    """
+
+    dataset: str
+    split: Split
+    images_IHWC: np.ndarray
+    class_names: tuple[str, ...]
+    class_starts: np.ndarray
+    class_sizes: np.ndarray
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return int(self.images_IHWC.shape[1])
+
+
+class Augment(Protocol):
+    """Random changes of a batch of images on its own device, drawn from `generator`."""
+
+    def __call__(self, x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 images in, uint8 images of the same shape out."""

@@ -1,0 +1,97 @@
+"""Which classes and which images make an episode or a batch, as integers.
+
+Every function here is a pure function of its arguments, in numpy alone. Random order comes from
+sorting the raw 64-bit output of PCG64: numpy promises that stream for ever, while it reserves the
+right to change `Generator.permutation`. So no release of numpy moves an episode.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from fewshot.errors import UserError
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True)
+class EpisodeShape:
+    """Classes in an episode, and support and query images of each class."""
+
+    n_way: int
+    n_shot: int
+    n_query: int
+
+
+class Episode(NamedTuple):
+    """One episode as integers; `N` way, `K` shot, `Q` query images in the episode.
+
+    class_ids_N: which classes of the split, in the order of their labels 0..N-1.
+    support_NK: for each class, which of its images (0 .. class size - 1) are the support.
+    query_Q: for each query image, which image of its class it is.
+    query_y_Q: the label 0..N-1 of each query image; shuffled, so that order tells nothing.
+    """
+
+    class_ids_N: np.ndarray
+    support_NK: np.ndarray
+    query_Q: np.ndarray
+    query_y_Q: np.ndarray
+
+
+def draw_episode(
+    seed: int, split: Split, index: int, class_sizes: Sequence[int] | np.ndarray, shape: EpisodeShape
+) -> Episode:
+    """Episode number `index` of a split: depends on these arguments and on nothing else.
+
+    Each class is put in one random order; the support is its first `n_shot` images, the queries
+    are taken from its end. So the 1-shot support lies inside the 5-shot one, and the queries are
+    the same at every shot, without anyone saying in advance which shots there will be. The
+    classes of an episode with fewer ways are the first ones of the episode with more.
+
+    Raises UserError when the split has fewer than `n_way` classes or a class too few images.
+    """
+    n_way, n_shot, n_query = shape.n_way, shape.n_shot, shape.n_query
+    bits = np.random.PCG64([seed, SPLITS.index(split), index])
+    if len(class_sizes) < n_way:
+        raise UserError(f"the {split} split has {len(class_sizes)} classes, fewer than {n_way} ways")
+    class_ids_N = _permutation(bits, len(class_sizes))[:n_way]
+    support_NK = np.empty((n_way, n_shot), np.int64)
+    query_NM = np.empty((n_way, n_query), np.int64)
+    for label, class_id in enumerate(class_ids_N):
+        size = int(class_sizes[class_id])
+        if size < n_shot + n_query:
+            raise UserError(
+                f"class {class_id} of the {split} split has {size} images, fewer than "
+                f"{n_shot} support + {n_query} query"
+            )
+        order = _permutation(bits, size)
+        support_NK[label] = order[:n_shot]
+        query_NM[label] = order[::-1][:n_query]
+    shuffle = _permutation(bits, n_way * n_query)
+    return Episode(class_ids_N, support_NK, query_NM.ravel()[shuffle], shuffle // max(n_query, 1))
+
+
+def draw_batch(seed: int, step: int, n_images: int, batch_size: int) -> np.ndarray:
+    """Rows of batch number `step` of a shuffled pass over `n_images`; passes drop their remainder."""
+    batch_size = min(batch_size, n_images)
+    batches_per_pass = n_images // batch_size
+    number, batch = divmod(step, batches_per_pass)
+    order = _permutation(np.random.PCG64([seed, len(SPLITS), number]), n_images)
+    return order[batch * batch_size : (batch + 1) * batch_size]
+
+
+def episodes_digest(episodes: Iterable[Episode]) -> str:
+    """A hash of a list of episodes: equal digests mean the same images in the same places."""
+    digest = sha256()
+    for episode in episodes:
+        for part in episode:
+            digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _permutation(bits: np.random.PCG64, n: int) -> np.ndarray:
+    return np.argsort(bits.random_raw(n), kind="stable")
