@@ -1,0 +1,214 @@
+"""The commands: they parse, call and print. Results on standard output, all else on error.
+
+torch is imported only inside the commands that need it, so that the others start at once.
+"""
+
+import importlib
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fewshot import __version__
+from fewshot.errors import UserError
+
+app = typer.Typer(
+    help="Few-shot learners: accuracy with intervals, and what it costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Import, fetch and describe data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Where images are kept [default: $FEWSHOT_DATA or user cache]."),
+]
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    learners = "learners"
+    backbones = "backbones"
+    datasets = "datasets"
+    benchmarks = "benchmarks"
+
+
+class TableFormat(StrEnum):
+    """How a table can be written."""
+
+    text = "text"
+    md = "md"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line and exit code 2, an interrupt exit code 130."""
+    try:
+        app()
+    except UserError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on")
+        sys.exit(130)
+
+
+def say(line: str) -> None:
+    """Anything that is not a result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Few-shot learners: accuracy with intervals, and what it costs."""
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_names(what: Listing) -> None:
+    """List learners, backbones, datasets or benchmarks, a name and a line on each."""
+    if what is Listing.datasets:
+        from fewshot.data import DATASETS
+
+        described = {name: source.description for name, source in DATASETS.items()}
+    elif what is Listing.benchmarks:
+        from fewshot.run import shipped_benchmarks
+
+        described = {name: _first_comment(text) for name, text in shipped_benchmarks().items()}
+    else:
+        registry = importlib.import_module(f"fewshot.{what}")
+        classes = registry.LEARNERS if what is Listing.learners else registry.BACKBONES
+        described = {name: _first_line(cls.__doc__) for name, cls in classes.items()}
+    width = max(map(len, described))
+    for name, description in described.items():
+        print(f"{name:{width}}  {description}")
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0] if text else ""
+
+
+def _first_comment(text: str) -> str:
+    return text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
+
+
+@app.command()
+def run(
+    benchmark: Annotated[str, typer.Argument(help="A shipped name or a TOML file.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over every training.")
+    ] = None,
+    learner: Annotated[str | None, typer.Option(help="Only this learner's cells.")] = None,
+    results: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results"),
+    data: DataOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all cores].")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells, run none.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
+) -> None:
+    """Train and score what is missing of a benchmark, then print its table."""
+    from fewshot.data import data_dir
+    from fewshot.results import is_complete, read_cells
+    from fewshot.run import check_cells, choose_device, load_cells, run_cells
+    from fewshot.tables import render
+
+    cells = load_cells(benchmark, settings or [], learner)
+    if dry_run:
+        for cell in cells:
+            done = is_complete(results / cell.benchmark / cell.id)
+            print(f"{cell.id}  {'done' if done else 'to do'}")
+        return
+    torch_device = choose_device(device, threads)
+    check_cells(cells, data_dir(data))
+    summary = run_cells(cells, results, data_dir(data), torch_device, say, force)
+    if summary.skipped:
+        say(f"{len(summary.skipped)} of {len(cells)} cells were already done")
+    finished = {results / cell.benchmark / cell.id for cell in cells}
+    if summary.failed:
+        say(f"{len(summary.failed)} cells failed: {', '.join(summary.failed)}")
+    if len(summary.failed) < len(cells):
+        shown = [c for c in read_cells(results / cells[0].benchmark) if c.path in finished]
+        print(render(shown, "text"), end="")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of cells.")],
+    form: Annotated[TableFormat, typer.Option("--format")] = TableFormat.text,
+) -> None:
+    """The table of all cells below a folder."""
+    from fewshot.results import read_cells
+    from fewshot.tables import render
+
+    print(render(read_cells(folder), form.value), end="")
+
+
+@app.command()
+def doctor(data: DataOption = None) -> None:
+    """Versions, machine, data present and optional parts with the command that installs each."""
+    from fewshot.doctor import report
+
+    print(report(data))
+
+
+@data_app.command("import")
+def data_import(
+    name: str,
+    source: Annotated[Path, typer.Argument(help="A folder, a zip or an archive.")],
+    data: DataOption = None,
+    size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels (own folders).")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Own folders: TRAIN/VAL/TEST shares or a TOML file.")
+    ] = None,
+) -> None:
+    """Pack images into a store: a class a folder, or an official archive."""
+    from fewshot.data import data_dir, dataset_info, import_dataset
+
+    import_dataset(name, source, data_dir(data), size=size, split=split)
+    _print_info(dataset_info(name, data_dir(data)))
+
+
+@data_app.command("fetch")
+def data_fetch(name: str, data: DataOption = None) -> None:
+    """Download a data set from its official home and import it."""
+    from fewshot.data import data_dir, dataset_info, fetch_dataset
+
+    fetch_dataset(name, data_dir(data))
+    _print_info(dataset_info(name, data_dir(data)))
+
+
+@data_app.command("info")
+def data_info(
+    name: Annotated[str | None, typer.Argument()] = None, data: DataOption = None
+) -> None:
+    """What is in the store of a data set, or of all."""
+    from fewshot.data import available, data_dir, dataset_info
+
+    names = [name] if name else available(data_dir(data))
+    if not names:
+        say(f"no data sets in {data_dir(data)}")
+    for each in names:
+        _print_info(dataset_info(each, data_dir(data)))
+
+
+def _print_info(info: dict[str, object]) -> None:
+    width = max(map(len, info))
+    for key, value in info.items():
+        print(f"{key:{width}}  {value}")
+
+
+if __name__ == "__main__":
+    main()

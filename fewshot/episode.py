@@ -1,0 +1,83 @@
+"""Indices to tensors on a device."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewshot.protocols import Augment, EpisodeBatch, EpisodeSource
+from fewshot.sampling import Episode
+
+
+class EpisodeRows(NamedTuple):
+    """T episodes as rows of a data set's image array, labels 0..N-1 within each episode.
+
+    Support images stand class by class; query images in their drawn order.
+    """
+
+    support_TS: np.ndarray
+    support_y_TS: np.ndarray
+    query_TQ: np.ndarray
+    query_y_TQ: np.ndarray
+    class_ids_TN: np.ndarray
+
+
+def episode_rows(episodes: Sequence[Episode], class_starts: np.ndarray) -> EpisodeRows:
+    """Rows of the images of T episodes of one shape."""
+    class_ids_TN = np.stack([e.class_ids_N for e in episodes])
+    support_TNK = np.stack([e.support_NK for e in episodes])
+    query_y_TQ = np.stack([e.query_y_Q for e in episodes])
+    starts_TN = class_starts[class_ids_TN]
+    n_episodes, n_way, n_shot = support_TNK.shape
+    labels_S = np.repeat(np.arange(n_way), n_shot)
+    return EpisodeRows(
+        support_TS=(starts_TN[:, :, None] + support_TNK).reshape(n_episodes, -1),
+        support_y_TS=np.broadcast_to(labels_S, (n_episodes, len(labels_S))),
+        query_TQ=np.take_along_axis(starts_TN, query_y_TQ, axis=1)
+        + np.stack([e.query_Q for e in episodes]),
+        query_y_TQ=query_y_TQ,
+        class_ids_TN=class_ids_TN,
+    )
+
+
+class Images:
+    """The images of a data set as one uint8 tensor on the device.
+
+    On the CPU that is the memory-mapped file itself, of which only the pages that are read come
+    into memory; on a GPU it is a copy in the GPU's memory.
+    """
+
+    def __init__(self, source: EpisodeSource, device: torch.device) -> None:
+        self.device = device
+        self._images_IHWC = torch.from_numpy(source.images_IHWC).to(device)
+        self._mean = torch.tensor(source.mean, device=device) * 255
+        self._std = torch.tensor(source.std, device=device) * 255
+
+    def pixels(self, rows: np.ndarray) -> Tensor:
+        """The uint8 images at these rows: x_IHWC for rows (I,)."""
+        return self._images_IHWC[torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)]
+
+    def normalized(self, x_IHWC: Tensor) -> Tensor:
+        """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""
+        return ((x_IHWC - self._mean) / self._std).permute(0, 3, 1, 2)
+
+    def augmented(self, rows: np.ndarray, augment: Augment, generator: torch.Generator) -> Tensor:
+        """The images at these rows, randomly changed, as float x_ICHW."""
+        return self.normalized(augment(self.pixels(rows), generator))
+
+
+def episode_batch(
+    rows: EpisodeRows, images: Images, augment: Augment, generator: torch.Generator
+) -> EpisodeBatch:
+    """A training batch of T episodes, augmented, support first."""
+    rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
+    y_TM = np.concatenate([rows.support_y_TS, rows.query_y_TQ], axis=1)
+    x_ICHW = images.augmented(rows_TM.ravel(), augment, generator)
+    return EpisodeBatch(
+        x_TMCHW=x_ICHW.unflatten(0, rows_TM.shape),
+        y_TM=torch.from_numpy(y_TM).to(images.device),
+        class_ids_TN=torch.from_numpy(rows.class_ids_TN).to(images.device),
+        n_support=rows.support_TS.shape[1],
+    )

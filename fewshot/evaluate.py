@@ -1,0 +1,190 @@
+"""A learner on episodes -> one row an episode.
+
+The only code that holds the query labels of validation and test episodes. A learner is given
+support images with labels and query images without.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from fewshot.clock import Clock
+from fewshot.config import Scoring
+from fewshot.episode import EpisodeRows, Images, episode_rows
+from fewshot.protocols import Augment, EpisodeSource, FeatureLearner, Learner
+from fewshot.sampling import draw_episode, episodes_digest
+
+EMBED_BATCH = 500
+CHUNK_BYTES = 2**26  # of features or activations that one chunk of episodes may take
+
+
+@dataclass(frozen=True)
+class Score:
+    """The outcome of scoring a learner on a list of episodes.
+
+    episodes: a row an episode: accuracy in 0..1, nll (mean negative log-likelihood of its query
+    labels, nats), adapt_ms and predict_ms (of its chunk of episodes, divided evenly).
+    digest: the hash of the list of episodes. embed_s: seconds to embed the split once; 0 where
+    learners adapt on images. total_s: all seconds of scoring.
+    """
+
+    episodes: pd.DataFrame
+    digest: str
+    embed_s: float
+    total_s: float
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy over the episodes."""
+        return float(self.episodes["accuracy"].mean())
+
+
+@torch.no_grad()
+def evaluate(
+    learner: Learner,
+    source: EpisodeSource,
+    scoring: Scoring,
+    augment: Augment,
+    device: torch.device,
+) -> Score:
+    """Score `learner` on the first `scoring.episodes` episodes of a split.
+
+    `augment` makes the copies of the support images where `scoring.support_copies` asks for
+    them. Leaves the learner in evaluation mode.
+    """
+    learner.eval()
+    clock = Clock(device)
+    start = clock.now()
+    images = Images(source, device)
+    view = _view(learner, source, images, scoring, augment)
+    embed_s = clock.now() - start if isinstance(learner, FeatureLearner) else 0.0
+    episodes = [
+        draw_episode(scoring.episode_seed, source.split, i, source.class_sizes, scoring.shape)
+        for i in range(scoring.episodes)
+    ]
+    chunk = max(1, CHUNK_BYTES // (view.bytes_per_image * _images_per_episode(scoring)))
+    frames = [
+        _score_chunk(view, episode_rows(episodes[i : i + chunk], view.class_starts), clock, device)
+        for i in range(0, len(episodes), chunk)
+    ]
+    rows = pd.concat(frames, ignore_index=True)
+    rows.insert(0, "episode", np.arange(len(rows)))
+    return Score(rows, episodes_digest(episodes), embed_s, clock.now() - start)
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a learner sees a split: as images, or as features embedded once.
+
+    `support` and `query` turn rows (T, n) into inputs of `adapt` and `predict`; `support` gives
+    each row `copies` times, the labels' order repeated whole.
+    """
+
+    class_starts: np.ndarray
+    bytes_per_image: int
+    copies: int
+    support: Callable[[np.ndarray], Tensor]
+    query: Callable[[np.ndarray], Tensor]
+    adapt: Callable[[Tensor, Tensor, int], Any]
+    predict: Callable[[Any, Tensor], Tensor]
+
+
+def _view(
+    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
+) -> _View:
+    if isinstance(learner, FeatureLearner):
+        return _feature_view(learner, source, images, scoring, augment)
+    return _image_view(learner, source, images, scoring, augment)
+
+
+def _feature_view(
+    learner: FeatureLearner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
+) -> _View:
+    """Each image of the split is embedded once, and once more for each augmented copy."""
+    rows_I = np.concatenate(
+        [start + np.arange(n) for start, n in zip(source.class_starts, source.class_sizes)]
+    )
+
+    def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
+        batches = np.array_split(rows_I, math.ceil(len(rows_I) / EMBED_BATCH))
+        return torch.cat([learner.embed(pixels(rows)).float() for rows in batches])
+
+    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
+    clean_ID = embed(lambda rows: images.normalized(images.pixels(rows)))
+    copies_VID = [
+        embed(lambda rows: images.augmented(rows, augment, generator))
+        for _ in range(scoring.support_copies)
+    ] or [clean_ID]
+    return _View(
+        class_starts=np.cumsum(source.class_sizes) - source.class_sizes,
+        bytes_per_image=4 * clean_ID.shape[1],
+        copies=len(copies_VID),
+        support=lambda rows: torch.cat([table_ID[rows] for table_ID in copies_VID], dim=1),
+        query=lambda rows: clean_ID[rows],
+        adapt=learner.adapt_features,
+        predict=learner.predict_features,
+    )
+
+
+def _image_view(
+    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
+) -> _View:
+    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
+
+    def clean(rows: np.ndarray) -> Tensor:
+        return images.normalized(images.pixels(rows.ravel())).unflatten(0, rows.shape)
+
+    def augmented(rows: np.ndarray) -> Tensor:
+        repeated = np.tile(rows, scoring.support_copies)
+        x_ICHW = images.augmented(repeated.ravel(), augment, generator)
+        return x_ICHW.unflatten(0, repeated.shape)
+
+    return _View(
+        class_starts=source.class_starts,
+        # An image of an inner loop costs its activations, some hundred times its pixels.
+        bytes_per_image=1200 * source.image_size**2,
+        copies=max(1, scoring.support_copies),
+        support=augmented if scoring.support_copies else clean,
+        query=clean,
+        adapt=learner.adapt,
+        predict=learner.predict,
+    )
+
+
+def _images_per_episode(scoring: Scoring) -> int:
+    per_class = scoring.n_shot * max(1, scoring.support_copies) + scoring.n_query
+    return scoring.n_way * per_class
+
+
+def _score_chunk(
+    view: _View, rows: EpisodeRows, clock: Clock, device: torch.device
+) -> pd.DataFrame:
+    n_way = rows.class_ids_TN.shape[1]
+    support_y_TS = torch.from_numpy(np.tile(rows.support_y_TS, view.copies)).to(device)
+    query_y_TQ = torch.from_numpy(rows.query_y_TQ).to(device)
+    start = clock.now()
+    state = view.adapt(view.support(rows.support_TS), support_y_TS, n_way)
+    adapted = clock.now()
+    logits_TQN = view.predict(state, view.query(rows.query_TQ)).float()
+    predicted = clock.now()
+    nll_TQ = cross_entropy(logits_TQN.mT, query_y_TQ, reduction="none")
+    n_episodes = len(query_y_TQ)
+    return pd.DataFrame(
+        {
+            "accuracy": (logits_TQN.argmax(-1) == query_y_TQ).double().mean(1).cpu().numpy(),
+            "nll": nll_TQ.double().mean(1).cpu().numpy(),
+            "adapt_ms": 1000 * (adapted - start) / n_episodes,
+            "predict_ms": 1000 * (predicted - adapted) / n_episodes,
+        }
+    )

@@ -1,0 +1,26 @@
+"""What `mtl` and `transfer` share at test: a logistic head on normalised features."""
+
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from fewshot.heads import logistic
+from fewshot.protocols import FeatureLearner
+
+
+class LogisticHeadLearner(FeatureLearner):
+    """The backbone is frozen and a new L2-regularised logistic head fitted on the support set.
+
+    Features are scaled to unit norm. `config.c` is the inverse strength of the regulariser, as
+    in scikit-learn. Inductive: each query image is scored by itself.
+    """
+
+    def embed(self, x_ICHW: Tensor) -> Tensor:
+        return normalize(self.backbone(x_ICHW).float(), dim=-1)
+
+    def adapt_features(
+        self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int
+    ) -> logistic.LogisticHead:
+        return logistic.fit(support_z_TSD, support_y_TS, n_way, c=self.config.c)
+
+    def predict_features(self, state: logistic.LogisticHead, query_z_TQD: Tensor) -> Tensor:
+        return logistic.logits(state, query_z_TQD)

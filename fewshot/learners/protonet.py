@@ -1,0 +1,40 @@
+"""Prototypical networks: nearest class mean in a learned feature space."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from fewshot.heads.prototypes import class_means, squared_euclidean_logits
+from fewshot.protocols import EpisodeBatch, FeatureLearner
+
+
+@dataclass(frozen=True)
+class ProtoNetConfig:
+    """`scale` multiplies the logits; the paper's own code has 1."""
+
+    scale: float = 1.0
+
+
+class ProtoNet(FeatureLearner):
+    """Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017.
+
+    logit_n(x) = -scale * ||f(x) - mean of the support features of class n||^2, the distance
+    *squared*, as in the authors' code. At test nothing is adapted but the means. Inductive.
+    """
+
+    Config = ProtoNetConfig
+    trains_on = "episodes"
+
+    def loss(self, batch: EpisodeBatch) -> Tensor:
+        z_TMD, s = self._embed_episodes(batch.x_TMCHW), batch.n_support
+        n_way = batch.class_ids_TN.shape[1]
+        prototypes_TND = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], n_way)
+        logits_TQN = self.predict_features(prototypes_TND, z_TMD[:, s:])
+        return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
+
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
+        return class_means(support_z_TSD, support_y_TS, n_way)
+
+    def predict_features(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:
+        return self.config.scale * squared_euclidean_logits(query_z_TQD, state)

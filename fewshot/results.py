@@ -1,0 +1,122 @@
+"""The files of a cell and of a training: their schema, atomic writing, reading.
+
+A folder is written under a temporary name and renamed, so that one with its final name is whole.
+
+    <results>/<benchmark>/<cell id>/     run.json  curve.csv  episodes.parquet
+    <results>/trainings/<training id>/   training.json  curve.csv  checkpoint.pt
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fewshot.errors import UserError
+
+SCHEMA = 1
+TRAININGS = "trainings"
+CELL_FILES = ("run.json", "curve.csv", "episodes.parquet")
+TRAINING_FILES = ("training.json", "curve.csv", "checkpoint.pt")
+CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A finished cell as it stands on disk: `run` is run.json, `episodes` a row an episode."""
+
+    path: Path
+    run: dict[str, Any]
+    episodes: pd.DataFrame
+
+
+def is_complete(folder: Path, files: Sequence[str] = CELL_FILES) -> bool:
+    """Whether all files of a cell (or of a training) are there."""
+    return all((folder / name).is_file() for name in files)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Fill a folder through `write(temporary folder)` and give it its name when it is whole.
+
+    A folder of that name is replaced. Nothing is left behind when `write` fails.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        write(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_cell(
+    folder: Path,
+    run: Mapping[str, Any],
+    curve: Sequence[Mapping[str, Any]],
+    episodes: pd.DataFrame,
+) -> None:
+    """Write the files of a cell, all or none."""
+
+    def write(temporary: Path) -> None:
+        write_json(temporary / "run.json", {"schema": SCHEMA, **run})
+        write_curve(temporary / "curve.csv", curve)
+        episodes.to_parquet(temporary / "episodes.parquet", index=False)
+
+    write_folder(folder, write)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Readable JSON with a final newline."""
+    path.write_text(json.dumps(values, indent=2) + "\n")
+
+
+def write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
+    """One row a validation; only the header for a learner that is not trained."""
+    pd.DataFrame(list(curve), columns=CURVE_COLUMNS).to_csv(path, index=False)
+
+
+def read_curve(path: Path) -> list[dict[str, Any]]:
+    """What `write_curve` wrote."""
+    return [dict(row) for row in pd.read_csv(path).to_dict("records")]
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """The training.json of a finished training."""
+    record: dict[str, Any] = json.loads((folder / "training.json").read_text())
+    return record
+
+
+def read_cells(folder: Path) -> list[CellResult]:
+    """All finished cells below a results folder, in the order of their paths.
+
+    Raises UserError when there are none, or when a file is not what its name says.
+    """
+    cells = [
+        _read_cell(path.parent)
+        for path in sorted(folder.glob("**/run.json"))
+        if is_complete(path.parent) and not path.parent.name.startswith(".")
+    ]
+    if not cells:
+        raise UserError(f"no finished cells in {folder}")
+    return cells
+
+
+def _read_cell(folder: Path) -> CellResult:
+    try:
+        run = json.loads((folder / "run.json").read_text())
+    except ValueError as error:
+        raise UserError(f"{folder / 'run.json'}: not JSON: {error}") from None
+    if run.get("schema") != SCHEMA:
+        raise UserError(f"{folder / 'run.json'}: schema {run.get('schema')}, expected {SCHEMA}")
+    try:
+        episodes = pd.read_parquet(folder / "episodes.parquet")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'episodes.parquet'}: cannot be read: {error}") from None
+    return CellResult(folder, run, episodes)

@@ -1,0 +1,314 @@
+"""A benchmark, cell by cell: the one module that knows every other.
+
+The only code that opens a test split, once a cell, after its training.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fewshot import __version__, host
+from fewshot.backbones import BACKBONES
+from fewshot.backbones.precision import Bf16
+from fewshot.config import Cell, OptionClasses, Training, load_benchmark
+from fewshot.data import open_source
+from fewshot.data.augment import AUGMENTS
+from fewshot.errors import UserError, unknown_name
+from fewshot.evaluate import Score, evaluate
+from fewshot.learners import LEARNERS
+from fewshot.protocols import Backbone, EpisodeSource, Learner
+from fewshot.results import (
+    TRAINING_FILES,
+    TRAININGS,
+    is_complete,
+    read_curve,
+    read_training,
+    write_cell,
+    write_curve,
+    write_folder,
+    write_json,
+)
+from fewshot.sampling import EpisodeShape, Split
+from fewshot.train import Trained, curve_rows, train
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of the cells of a run: their ids."""
+
+    done: list[str]
+    skipped: list[str]
+    failed: list[str]
+
+
+def shipped_benchmarks() -> dict[str, str]:
+    """The benchmark files that come with the suite: name -> TOML text."""
+    installed = resources.files("fewshot") / "benchmarks"
+    folder = installed if installed.is_dir() else Path(__file__).parent.parent / "benchmarks"
+    files = [f for f in folder.iterdir() if f.name.endswith(".toml")]
+    return {f.name.removesuffix(".toml"): f.read_text() for f in sorted(files, key=_name)}
+
+
+def _name(file: Any) -> str:
+    return str(file.name)
+
+
+def load_cells(
+    benchmark: str, settings: Sequence[str] = (), learner: str | None = None
+) -> list[Cell]:
+    """The cells of a shipped benchmark or of a TOML file, those of one learner if one is named."""
+    shipped = shipped_benchmarks()
+    if benchmark in shipped:
+        name, text = benchmark, shipped[benchmark]
+    elif benchmark.endswith(".toml"):
+        try:
+            name, text = Path(benchmark).stem, Path(benchmark).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{benchmark}: cannot be read: {error}") from None
+    else:
+        raise unknown_name("benchmark", benchmark, shipped)
+    options = OptionClasses(
+        learners={name: cls.Config for name, cls in LEARNERS.items()},
+        backbones={name: cls.Config for name, cls in BACKBONES.items()},
+    )
+    cells = load_benchmark(name, text, options, settings)
+    if learner is None:
+        return cells
+    if learner not in LEARNERS:
+        raise unknown_name("learner", learner, LEARNERS)
+    chosen = [cell for cell in cells if cell.training.learner == learner]
+    if not chosen:
+        raise UserError(f"{name} has no cell of the learner '{learner}'")
+    return chosen
+
+
+def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
+    """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
+
+    Raises UserError for the first one.
+    """
+    for cell in cells:
+        recipe, scoring = cell.training.recipe, cell.scoring
+        trains_on = LEARNERS[cell.training.learner].trains_on
+        needs: list[tuple[Split, EpisodeShape]] = [("test", scoring.shape)]
+        if trains_on != "nothing":
+            if not (recipe.steps or recipe.images or recipe.seconds):
+                raise UserError(f"{cell.id}: the recipe has no budget: steps, images or seconds")
+            needs.append(("val", recipe.val_scoring.shape))
+        if trains_on == "episodes":
+            needs.append(("train", recipe.train_shape))
+        for split, shape in needs:
+            _check_shape(open_source(cell.training.dataset, split, data_dir), shape)
+
+
+def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
+    where = f"{source.dataset}, {source.split} split"
+    if len(source.class_names) < shape.n_way:
+        raise UserError(f"{where}: {len(source.class_names)} classes for {shape.n_way} ways")
+    smallest = int(source.class_sizes.argmin())
+    size, needed = int(source.class_sizes[smallest]), shape.n_shot + shape.n_query
+    if size < needed:
+        raise UserError(
+            f"{where}: class '{source.class_names[smallest]}' has {size} images, an episode of "
+            f"{shape.n_shot} shots and {shape.n_query} queries needs {needed}"
+        )
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    results: Path,
+    data_dir: Path,
+    device: torch.device,
+    say: Say,
+    force: bool = False,
+) -> Summary:
+    """Run what is missing of these cells; with `force`, all of them.
+
+    A cell that fails is reported through `say` and leaves the others to be done. Cells that ask
+    for the same training share it. An interrupt leaves finished cells and trainings whole and
+    everything else to the next run.
+    """
+    summary = Summary([], [], [])
+    trained_now: set[str] = set()
+    for number, cell in enumerate(cells, 1):
+        folder = results / cell.benchmark / cell.id
+        if is_complete(folder) and not force:
+            summary.skipped.append(cell.id)
+            continue
+        say(f"[{number}/{len(cells)}] {cell.id}")
+        try:
+            retrain = force and cell.training.id not in trained_now
+            _run_cell(cell, folder, results / TRAININGS, data_dir, device, say, retrain)
+        except UserError:
+            raise
+        except Exception as error:
+            say(traceback.format_exc().rstrip())
+            say(f"failed: {cell.id}: {type(error).__name__}: {error}")
+            summary.failed.append(cell.id)
+        else:
+            trained_now.add(cell.training.id)
+            summary.done.append(cell.id)
+    return summary
+
+
+def _run_cell(
+    cell: Cell,
+    folder: Path,
+    trainings: Path,
+    data_dir: Path,
+    device: torch.device,
+    say: Say,
+    retrain: bool,
+) -> None:
+    training = cell.training
+    training_folder = trainings / training.id
+    train_source = open_source(training.dataset, "train", data_dir)
+    learner = build_learner(training, train_source, device)
+    if learner.trains_on == "nothing":
+        budget, curve = None, []
+    else:
+        if retrain or not is_complete(training_folder, TRAINING_FILES):
+            _run_training(cell, learner, train_source, training_folder, data_dir, device, say)
+        budget = read_training(training_folder)
+        curve = read_curve(training_folder / "curve.csv")
+        checkpoint = torch.load(training_folder / "checkpoint.pt", device, weights_only=True)
+        learner.load_state_dict(checkpoint)
+    source = open_source(training.dataset, "test", data_dir)
+    host.reset_peak_memory(device)
+    score = evaluate(learner, source, cell.scoring, AUGMENTS["crop_flip_jitter"], device)
+    write_cell(folder, _run_record(cell, learner, source, score, budget, device), curve, score.episodes)
+    say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
+
+
+def build_learner(training: Training, source: EpisodeSource, device: torch.device) -> Learner:
+    """The untrained learner of a training, its weights drawn from the training's seed.
+
+    Also seeds torch's global stream, from which dropout draws: nowhere else is it seeded.
+    """
+    torch.manual_seed(training.seed)
+    backbone: Backbone = BACKBONES[training.backbone](training.backbone_options, source.image_size)
+    if training.recipe.precision == "bf16":
+        backbone = Bf16(backbone)
+    cls = LEARNERS[training.learner]
+    learner = cls(backbone, training.learner_options, len(source.class_names))
+    return learner.to(device, memory_format=torch.channels_last)
+
+
+def _run_training(
+    cell: Cell,
+    learner: Learner,
+    source: EpisodeSource,
+    folder: Path,
+    data_dir: Path,
+    device: torch.device,
+    say: Say,
+) -> None:
+    training, recipe = cell.training, cell.training.recipe
+    val_source = open_source(training.dataset, "val", data_dir)
+
+    def validate(candidate: Learner) -> float:
+        return evaluate(candidate, val_source, recipe.val_scoring, AUGMENTS["none"], device).accuracy
+
+    host.reset_peak_memory(device)
+    augment = AUGMENTS[recipe.augment]
+    trained = train(
+        learner, source, augment, validate, recipe, training.seed, device, training.learner
+    )
+    record = _training_record(cell, trained, device)
+
+    def write(temporary: Path) -> None:
+        torch.save(learner.state_dict(), temporary / "checkpoint.pt")
+        write_curve(temporary / "curve.csv", curve_rows(trained.curve))
+        write_json(temporary / "training.json", record)
+
+    write_folder(folder, write)
+    spent = trained.spent
+    say(
+        f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s "
+        f"({spent.images / spent.train_s:,.0f} images/s)"
+    )
+
+
+def _training_record(cell: Cell, trained: Trained, device: torch.device) -> dict[str, Any]:
+    """training.json: what the training cost, and for which cell it was first run."""
+    return {
+        "id": cell.training.id,
+        "ran_for": cell.id,
+        "finished": _now(),
+        "selected_step": trained.selected_step,
+        "spent": asdict(trained.spent),
+        "peak_memory_mb": round(host.peak_memory_bytes(device) / 2**20),
+        "host": host.describe(device),
+        "git": host.git_state(),
+    }
+
+
+def _run_record(
+    cell: Cell,
+    learner: Learner,
+    source: EpisodeSource,
+    score: Score,
+    training: dict[str, Any] | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    """run.json: everything a reader needs to defend or to repeat the cell."""
+    recipe = cell.training.recipe
+    trained = training is not None
+    return {
+        "status": "done",
+        "finished": _now(),
+        "suite": __version__,
+        "cell": cell.id,
+        "config": cell.resolved(),
+        "origins": dict(cell.origins),
+        "dataset": {"name": source.dataset, "fingerprint": source.fingerprint},
+        "episodes_digest": score.digest,
+        "protocol": {
+            "transductive": learner.transductive,
+            "batch_norm": learner.batch_norm,
+            "support_copies": cell.scoring.support_copies,
+            "training_classes": "train" if trained else None,
+            "selection": recipe.select if trained else None,
+            "pretraining": None,
+            "precision": recipe.precision,
+        },
+        "parameters": sum(p.numel() for p in learner.parameters()) if trained else 0,
+        "training": training and {**training, "shared": training["ran_for"] != cell.id},
+        "scoring": {
+            "accuracy": score.accuracy,
+            "embed_s": score.embed_s,
+            "total_s": score.total_s,
+            "peak_memory_mb": round(host.peak_memory_bytes(device) / 2**20),
+        },
+        "host": host.describe(device),
+        "git": host.git_state(),
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def choose_device(name: str, threads: int | None) -> torch.device:
+    """The device of this name; 'auto' is a GPU where there is one. Sets torch's CPU threads.
+
+    Raises UserError for a device that torch does not have here.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device '{name}': {str(error).splitlines()[0]}") from None
+    return device
