@@ -15,12 +15,14 @@ class LogisticHeadLearner(FeatureLearner):
     """
 
     def embed(self, x_ICHW: Tensor) -> Tensor:
-        return normalize(self.backbone(x_ICHW).float(), dim=-1)
+        return normalize(self.backbone(x_ICHW), dim=-1)
 
     def adapt_features(
         self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int
     ) -> logistic.LogisticHead:
         return logistic.fit(support_z_TSD, support_y_TS, n_way, c=self.config.c)
 
-    def predict_features(self, state: logistic.LogisticHead, query_z_TQD: Tensor) -> Tensor:
+    def predict_features(
+        self, state: logistic.LogisticHead, query_z_TQD: Tensor
+    ) -> Tensor:
         return logistic.logits(state, query_z_TQD)

@@ -1,0 +1,101 @@
+"""Random changes of a batch of images, all images at once, on the device that holds them.
+
+Every function is an `Augment`: uint8 images (I, H, W, C) in and out, and all randomness from a
+`torch.Generator` on the same device, so that a seed fixes the result. Each image has draws of
+its own.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+JITTER = 0.4
+
+
+def none(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
+    """The images as they came."""
+    return x_IHWC
+
+
+def crop_padding(image_size: int) -> int:
+    """Zeros added on each side before the crop: 4 up to 32 pixels, else 8 (Lee et al., 2019)."""
+    return 4 if image_size <= 32 else 8
+
+
+def crop_flip(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
+    """Pad with zeros, crop to the old size at a random place, mirror half of the images.
+
+    x_IHWC: uint8 (I, H, W, C), square images; the result has the same shape and type.
+    """
+    n_images, height = x_IHWC.shape[:2]
+    pad = crop_padding(height)
+    device = x_IHWC.device
+    offsets_2I = torch.randint(
+        2 * pad + 1, (2, n_images), generator=generator, device=device
+    )
+    mirrored_I = torch.rand(n_images, generator=generator, device=device) < 0.5
+    return _crop_flip_at(x_IHWC, pad, offsets_2I[0], offsets_2I[1], mirrored_I)
+
+
+def crop_flip_jitter(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
+    """`crop_flip`, then brightness, contrast and saturation each scaled by U(0.6, 1.4).
+
+    x_IHWC: uint8 RGB (I, H, W, 3), square images; the result has the same shape and type.
+    The training recipe of "Meta-Learning with Differentiable Convex Optimization" (Lee et al.,
+    2019): crop, ColorJitter(0.4, 0.4, 0.4), flip; a flip may as well come before the jitter,
+    which does not see where a pixel is.
+
+    A deviation: torchvision's ColorJitter applies the three in a random order for each image,
+    here it is always brightness, contrast, saturation, and pixels are rounded once, at the end.
+    """
+    x_IHWC = crop_flip(x_IHWC, generator)
+    factors_3I = torch.empty(3, len(x_IHWC), device=x_IHWC.device)
+    factors_3I.uniform_(1 - JITTER, 1 + JITTER, generator=generator)
+    return _jitter(x_IHWC, *factors_3I)
+
+
+AUGMENTS = {"none": none, "crop_flip": crop_flip, "crop_flip_jitter": crop_flip_jitter}
+"""Name in benchmarks -> `Augment`."""
+
+
+def _crop_flip_at(
+    x_IHWC: Tensor, pad: int, top_I: Tensor, left_I: Tensor, mirrored_I: Tensor
+) -> Tensor:
+    """Each image padded by `pad`, cropped from (top, left), and mirrored where `mirrored_I`."""
+    n_images, height, width = x_IHWC.shape[:3]
+    device = x_IHWC.device
+    padded = F.pad(x_IHWC, (0, 0, pad, pad, pad, pad))
+    padded_height, padded_width = padded.shape[1:3]
+    across_W = torch.arange(width, device=device)
+    columns_IW = left_I[:, None] + torch.where(
+        mirrored_I[:, None], across_W.flip(0), across_W
+    )
+    first_row_I = torch.arange(n_images, device=device) * padded_height + top_I
+    rows_IH = first_row_I[:, None] + torch.arange(height, device=device)
+    # One row of pixels to choose from, since index_select is the fastest of the gathers on a CPU.
+    pixels = rows_IH[:, :, None] * padded_width + columns_IW[:, None, :]
+    chosen = padded.flatten(0, 2).index_select(0, pixels.flatten())
+    return chosen.view(x_IHWC.shape)
+
+
+def _jitter(
+    x_IHWC: Tensor, brightness_I: Tensor, contrast_I: Tensor, saturation_I: Tensor
+) -> Tensor:
+    """Scale brightness, then contrast, then saturation; a factor of 1 changes nothing."""
+    brightness, contrast, saturation = (
+        factor_I[:, None, None, None]
+        for factor_I in (brightness_I, contrast_I, saturation_I)
+    )
+    x = (x_IHWC * brightness).clamp_(0, 255)
+    # Contrast pulls towards the mean grey of the image, saturation towards each pixel's grey.
+    mean_grey = _grey(x.mean((1, 2), keepdim=True))
+    x = x.mul_(contrast).add_(mean_grey * (1 - contrast)).clamp_(0, 255)
+    grey = _grey(x)
+    x = x.mul_(saturation).add_(grey * (1 - saturation)).clamp_(0, 255)
+    return x.round_().to(torch.uint8)
+
+
+def _grey(x_IHWC: Tensor) -> Tensor:
+    """ITU-R 601 luma of RGB pixels, (I, H, W, 1), as Pillow and torchvision weigh it."""
+    red, green, blue = (x_IHWC[..., i : i + 1] for i in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -1,0 +1,1 @@
+"""Features to logits: pure functions, batched over episodes."""

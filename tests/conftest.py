@@ -1,0 +1,46 @@
+"""What several tests share: a small data set of easy images, made in memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot.protocols import EpisodeSource
+from fewshot.sampling import Split
+
+IMAGE_SIZE = 16
+
+
+def make_source(
+    split: Split = "test",
+    n_classes: int = 8,
+    per_class: int = 30,
+    noise: float = 40,
+    seed: int = 0,
+) -> EpisodeSource:
+    """Classes that differ in their mean image, in noise; each split has other means."""
+    rng = np.random.default_rng([seed, len(split)])
+    shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
+    means = rng.uniform(60, 190, (n_classes, 1, *shape))
+    pixels = means + noise * rng.standard_normal((n_classes, per_class, *shape))
+    images_IHWC = np.clip(pixels, 0, 255).astype(np.uint8).reshape(-1, *shape)
+    return EpisodeSource(
+        dataset="made",
+        split=split,
+        images_IHWC=images_IHWC,
+        class_names=tuple(f"class-{c}" for c in range(n_classes)),
+        class_starts=np.arange(n_classes) * per_class,
+        class_sizes=np.full(n_classes, per_class),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+        fingerprint="made",
+    )
+
+
+@pytest.fixture
+def source() -> EpisodeSource:
+    return make_source()
+
+
+@pytest.fixture
+def cpu() -> torch.device:
+    return torch.device("cpu")

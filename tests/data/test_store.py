@@ -1,0 +1,230 @@
+"""A store appears whole or not at all, and says so when it is damaged."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewshot.data.atomic import only_writer
+from fewshot.data.store import Store, open_store, verify_store, write_store
+from fewshot.errors import UserError
+
+SIZES = {"ant": 3, "bee": 2, "cat": 4}
+
+
+def make_images(n: int = 9, size: int = 5, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), np.uint8)
+
+
+def write(path: Path, seed: int = 0, **changes: object) -> Store:
+    arguments = {
+        "class_sizes": SIZES,
+        "images": make_images(seed=seed),
+        "image_size": 5,
+        "info": {},
+    }
+    return write_store(path, **{**arguments, **changes})  # type: ignore[arg-type]
+
+
+@given(
+    sizes=st.dictionaries(
+        st.text(
+            st.characters(codec="utf-8", exclude_categories=["C"]),
+            min_size=1,
+            max_size=5,
+        ),
+        st.integers(1, 4),
+        min_size=1,
+        max_size=5,
+    ),
+    edge=st.integers(1, 4),
+)
+@settings(max_examples=25, deadline=None)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, sizes: dict[str, int], edge: int
+) -> None:
+    sizes = dict(sorted(sizes.items()))
+    images = make_images(sum(sizes.values()), edge)
+    path = tmp_path_factory.mktemp("data") / "set"
+    store = write_store(path, sizes, iter(images), edge, {"source": "a.zip"})
+    assert store.class_names == tuple(sizes)
+    assert np.array_equal(store.images_IHWC, images)
+    assert store.class_sizes.tolist() == list(sizes.values())
+    assert store.class_starts.tolist() == [
+        sum(store.class_sizes[:c]) for c in range(len(sizes))
+    ]
+    assert store.info["source"] == "a.zip"
+    verify_store(store)
+
+
+def test_the_array_is_plain_npy(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    np.save(tmp_path / "plain.npy", make_images())
+    assert (tmp_path / "set/images.npy").read_bytes() == (
+        tmp_path / "plain.npy"
+    ).read_bytes()
+
+
+def test_the_fingerprint_follows_names_sizes_and_pixels(tmp_path: Path) -> None:
+    same = [write(tmp_path / "a"), write(tmp_path / "b", info={"source": "elsewhere"})]
+    renamed = write(tmp_path / "c", class_sizes={"ant": 3, "bee": 2, "cow": 4})
+    resized = write(tmp_path / "d", class_sizes={"ant": 2, "bee": 3, "cat": 4})
+    repainted = write(tmp_path / "e", seed=1)
+    prints = [store.fingerprint for store in (*same, renamed, resized, repainted)]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 4
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError, UserError])
+@pytest.mark.parametrize("older", [False, True])
+def test_a_failed_import_leaves_no_trace(
+    tmp_path: Path, error: type[BaseException], older: bool
+) -> None:
+    path = tmp_path / "set"
+    if older:
+        write(path)
+    before = sorted(tmp_path.rglob("*"))
+
+    def broken() -> Iterator[np.ndarray]:
+        yield from make_images(4)
+        assert any(p.name.startswith(".set.tmp-") for p in tmp_path.iterdir())
+        assert path.exists() == older
+        raise error("boom")
+
+    with pytest.raises(UserError if error is OSError else error):
+        write(path, images=broken())
+    assert sorted(tmp_path.rglob("*")) == before
+    if older:
+        verify_store(open_store(path))
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_failed_rename_brings_the_older_store_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    store = write(tmp_path / "set")
+    rename, calls = Path.rename, []
+
+    def rename_failing(self: Path, target: Path) -> Path:
+        calls.append(self)
+        if len(calls) == failing:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_failing)
+    with pytest.raises(UserError, match="cannot write"):
+        write(tmp_path / "set", seed=1)
+    assert open_store(tmp_path / "set").fingerprint == store.fingerprint
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_new_import_replaces_the_older_store(tmp_path: Path) -> None:
+    old = write(tmp_path / "set")
+    new = write(tmp_path / "set", seed=1)
+    assert new.fingerprint != old.fingerprint
+    assert os.listdir(tmp_path) == ["set"]
+
+
+def test_a_folder_that_is_no_store_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/holiday.jpg").write_bytes(b"dear")
+    with pytest.raises(UserError, match="not a data set"):
+        write(tmp_path / "set")
+    assert (tmp_path / "set/holiday.jpg").read_bytes() == b"dear"
+
+
+def test_the_next_writer_clears_what_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / ".set.tmp-123-abcd").mkdir()
+    (tmp_path / ".settings").mkdir()
+    with only_writer(tmp_path / "set"):
+        pass
+    assert not (tmp_path / ".set.tmp-123-abcd").exists()
+    assert (tmp_path / ".settings").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (make_images(8), "class 'cat': 3 images where 4"),
+        (make_images(10), "more than the 9 images"),
+        (make_images(9, 6), r"class 'ant': an image of \(6, 6, 3\)"),
+        (make_images().astype(np.float32), "float32"),
+    ],
+)
+def test_images_must_be_those_announced(
+    tmp_path: Path, images: np.ndarray, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        write(tmp_path / "set", images=images)
+    assert not os.listdir(tmp_path)
+
+
+def test_opening_reads_no_image_and_verifying_reads_all(tmp_path: Path) -> None:
+    store = write(tmp_path / "set")
+    with (tmp_path / "set/images.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    damaged = open_store(tmp_path / "set")
+    assert isinstance(damaged.images_IHWC, np.memmap)
+    assert damaged.fingerprint == store.fingerprint
+    with pytest.raises(UserError, match="class 'cat' is damaged"):
+        verify_store(damaged)
+
+
+def test_writing_into_an_open_store_does_not_reach_the_disk(tmp_path: Path) -> None:
+    store = write(tmp_path / "set")
+    with suppress(ValueError):  # it may be read-only
+        store.images_IHWC[:] = 0
+    assert np.array_equal(open_store(tmp_path / "set").images_IHWC, make_images())
+
+
+def test_a_missing_store_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match="no data set 'cifar-fs' in .*`fewshot data import cifar-fs"
+    ):
+        open_store(tmp_path / "cifar-fs")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}', b"null"]
+)
+def test_a_damaged_index_is_a_plain_error(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path / "set")
+    (tmp_path / "set/index.json").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        open_store(tmp_path / "set")
+
+
+@pytest.mark.parametrize("keep", [0, 5, 64, 200])
+def test_truncated_images_are_a_plain_error(tmp_path: Path, keep: int) -> None:
+    write(tmp_path / "set")
+    os.truncate(tmp_path / "set/images.npy", keep)
+    with pytest.raises(UserError, match="damaged"):
+        open_store(tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("version", 99, "version 99"),
+        ("class_sizes", [2, 3, 4], "does not fit"),
+        ("class_names", ["ant", "bee", "cow"], "does not fit"),
+        ("image_size", 6, "does not fit"),
+    ],
+)
+def test_an_index_that_does_not_fit(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    write(tmp_path / "set")
+    index = tmp_path / "set/index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), key: value}))
+    with pytest.raises(UserError, match=message):
+        open_store(tmp_path / "set")

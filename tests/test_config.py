@@ -1,0 +1,134 @@
+"""Benchmark files: expansion, ids, origins, and one clear line for each mistake."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from fewshot.config import Cell, OptionClasses, load_benchmark
+from fewshot.errors import UserError
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    c: float = 1.0
+    deep: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    filters: int = 64
+
+
+OPTIONS = OptionClasses({"mine": LearnerConfig}, {"net": BackboneConfig})
+TEXT = """
+[defaults]
+dataset = "made"
+backbone = "net"
+[defaults.scoring]
+n_shot = [1, 5]
+[defaults.recipe]
+steps = 10
+[[training]]
+learner = "mine"
+seeds = [0, 1]
+learner_options = { c = 2 }
+"""
+
+
+def load(text: str = TEXT, *settings: str) -> list[Cell]:
+    return load_benchmark("bench", text, OPTIONS, settings)
+
+
+def test_seeds_and_shots_make_cells_that_share_trainings():
+    cells = load()
+    assert [(c.training.seed, c.scoring.n_shot) for c in cells] == [
+        (0, 1),
+        (0, 5),
+        (1, 1),
+        (1, 5),
+    ]
+    assert len({c.id for c in cells}) == 4
+    assert len({c.training.id for c in cells}) == 2
+    assert cells[0].id.startswith("made-net-mine-5w1s-s0-")
+    assert cells[0].training.learner_options == LearnerConfig(c=2.0)
+
+
+def test_ids_follow_from_the_resolved_values_alone():
+    explicit = TEXT.replace("c = 2", "c = 2.0, deep = false")
+    assert [c.id for c in load(explicit)] == [c.id for c in load()]
+    assert load(TEXT, "recipe.lr=0.2")[0].id != load()[0].id
+    assert load(TEXT, "recipe.lr=0.1")[0].id == load()[0].id
+    relabelled = load(TEXT + 'label = "a name"')[0]
+    assert (relabelled.id, relabelled.label) == (load()[0].id, "a name")
+
+
+def test_ids_of_a_known_cell_never_change():
+    """Committed results are found by these names."""
+    assert load()[0].id == "made-net-mine-5w1s-s0-e5ceee7e"
+    assert load()[0].training.id == "made-net-mine-s0-9de42d85"
+
+
+def test_scoring_does_not_touch_the_training():
+    assert load(TEXT, "scoring.episodes=7")[0].training.id == load()[0].training.id
+    assert load(TEXT, "scoring.episodes=7")[0].id != load()[0].id
+
+
+def test_each_value_knows_where_it_came_from():
+    origins = load(TEXT, "recipe.lr=0.2")[0].origins
+    assert origins["recipe.lr"] == "--set"
+    assert origins["recipe.steps"] == "bench [defaults]"
+    assert origins["learner_options.c"] == "bench [[training]]"
+    assert origins["recipe.batch_size"] == origins["learner_options.deep"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (
+            TEXT.replace("steps", "stepz"),
+            [],
+            "unknown key 'stepz': did you mean 'steps'",
+        ),
+        (
+            TEXT.replace("c = 2", "cc = 2"),
+            [],
+            "mine: learner_options: unknown key 'cc'",
+        ),
+        (
+            TEXT.replace("c = 2", "c = 'x'"),
+            [],
+            "learner_options.c: Input should be a valid number",
+        ),
+        (
+            TEXT.replace('"mine"', '"mime"'),
+            [],
+            "unknown learner 'mime': did you mean 'mine'",
+        ),
+        (
+            TEXT.replace('"net"', '"nett"'),
+            [],
+            "unknown backbone 'nett': did you mean 'net'",
+        ),
+        (TEXT.replace("steps = 10", "steps = 0"), [], "recipe.steps: .*greater than 0"),
+        (TEXT.replace("[0, 1]", "[0, 0]"), [], "stands in the file twice"),
+        (TEXT.replace("[0, 1]", "[-1]"), [], "seeds are whole numbers"),
+        (TEXT.replace('dataset = "made"', ""), [], "needs `dataset"),
+        (TEXT.replace("[[training]]", "[[trainings]]"), [], "unknown key 'trainings'"),
+        ("", [], r"no \[\[training\]\]"),
+        ("= x", [], "not a TOML file"),
+        (TEXT, ["recipe.lr"], "expected key=value"),
+        (TEXT, ["recipe.lrr=1"], "unknown key 'lrr'"),
+        (TEXT, ["recipe=1"], "expected a table"),
+        (TEXT, ["recipe.optimizer=sdg"], "recipe.optimizer: Input should be 'sgd'"),
+        (TEXT, ["recipe.validations=0"], "needs validations"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(text, settings, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load(text, *settings)
+    assert "\n" not in str(caught.value)
+    assert (
+        "bench" in str(caught.value)
+        or "--set" in str(caught.value)
+        or "unknown" in message
+    )

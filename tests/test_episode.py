@@ -1,0 +1,53 @@
+"""Rows of episodes are the images that were drawn, with their labels."""
+
+import numpy as np
+import torch
+from conftest import make_source
+
+from fewshot.data.augment import AUGMENTS
+from fewshot.episode import Images, episode_batch, episode_rows
+from fewshot.sampling import EpisodeShape, draw_episode
+
+SHAPE = EpisodeShape(3, 2, 4)
+
+
+def drawn(source, count=4):
+    return [
+        draw_episode(0, source.split, i, source.class_sizes, SHAPE)
+        for i in range(count)
+    ]
+
+
+def test_each_row_belongs_to_the_class_of_its_label():
+    source = make_source()
+    rows = episode_rows(drawn(source), source.class_starts)
+    class_of_row = np.arange(len(source.images_IHWC)) // source.class_sizes[0]
+    for images, labels in (
+        (rows.support_TS, rows.support_y_TS),
+        (rows.query_TQ, rows.query_y_TQ),
+    ):
+        classes = np.take_along_axis(rows.class_ids_TN, labels, axis=1)
+        assert (class_of_row[images] == classes).all()
+    for t in range(4):
+        assert not set(rows.support_TS[t]) & set(rows.query_TQ[t])
+
+
+def test_pixels_are_normalised_and_channels_last(cpu):
+    source = make_source()
+    images = Images(source, cpu)
+    x_ICHW = images.normalized(images.pixels(np.array([3, 5])))
+    expected = (source.images_IHWC[[3, 5]] / 255 - 0.5) / 0.25
+    assert np.allclose(x_ICHW.permute(0, 2, 3, 1).numpy(), expected, atol=1e-5)
+    assert x_ICHW.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_batch_holds_support_first(cpu):
+    source = make_source()
+    images = Images(source, cpu)
+    rows = episode_rows(drawn(source), source.class_starts)
+    batch = episode_batch(rows, images, AUGMENTS["none"], torch.Generator())
+    assert batch.n_support == 6
+    assert batch.x_TMCHW.shape == (4, 6 + 12, 3, 16, 16)
+    expected = images.normalized(images.pixels(rows.support_TS[2]))
+    assert torch.equal(batch.x_TMCHW[2, :6], expected)
+    assert batch.y_TM[1, 6:].tolist() == rows.query_y_TQ[1].tolist()
