@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
 from fewshot import __version__
 from fewshot.errors import UserError
@@ -61,8 +62,8 @@ def main() -> None:
 
 
 def say(line: str) -> None:
-    """Anything that is not a result."""
-    print(line, file=sys.stderr, flush=True)
+    """Anything that is not a result; a progress bar, if there is one, moves out of the way."""
+    tqdm.write(line, file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)
@@ -171,7 +172,8 @@ def data_import(
     data: DataOption = None,
     size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels (own folders).")] = None,
     split: Annotated[
-        str | None, typer.Option(help="Own folders: TRAIN/VAL/TEST shares or a TOML file.")
+        str | None,
+        typer.Option(help="Own folders: TRAIN/VAL/TEST shares or a TOML file."),
     ] = None,
 ) -> None:
     """Pack images into a store: a class a folder, or an official archive."""

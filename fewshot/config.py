@@ -128,9 +128,7 @@ class Cell:
         """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`."""
         t, s = self.training, self.scoring
         digest = _short_hash((asdict(t), asdict(s)))
-        return (
-            f"{t.dataset}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
-        )
+        return f"{t.dataset}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain values."""
@@ -185,7 +183,7 @@ def _expand(
     _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label"}, name)
     for key in ("dataset", "backbone", "learner"):
         if not isinstance(entry.get(key), str):
-            raise UserError(f"{name}: a [[training]] needs `{key} = \"...\"`")
+            raise UserError(f'{name}: a [[training]] needs `{key} = "..."`')
     where = f"{name}, {entry['learner']}"
     training = Training(
         dataset=entry["dataset"],
@@ -268,7 +266,9 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def _merge(*layers: tuple[Mapping[str, Any], str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _merge(
+    *layers: tuple[Mapping[str, Any], str],
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Later layers over earlier ones, table by table; and which layer gave each dotted key."""
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}

@@ -71,7 +71,12 @@ def evaluate(
     ]
     chunk = max(1, CHUNK_BYTES // (view.bytes_per_image * _images_per_episode(scoring)))
     frames = [
-        _score_chunk(view, episode_rows(episodes[i : i + chunk], view.class_starts), clock, device)
+        _score_chunk(
+            view,
+            episode_rows(episodes[i : i + chunk], view.class_starts),
+            clock,
+            device,
+        )
         for i in range(0, len(episodes), chunk)
     ]
     rows = pd.concat(frames, ignore_index=True)
@@ -97,7 +102,11 @@ class _View:
 
 
 def _view(
-    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
+    learner: Learner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
 ) -> _View:
     if isinstance(learner, FeatureLearner):
         return _feature_view(learner, source, images, scoring, augment)
@@ -112,9 +121,7 @@ def _feature_view(
     augment: Augment,
 ) -> _View:
     """Each image of the split is embedded once, and once more for each augmented copy."""
-    rows_I = np.concatenate(
-        [start + np.arange(n) for start, n in zip(source.class_starts, source.class_sizes)]
-    )
+    rows_I = source.rows
 
     def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
         batches = np.array_split(rows_I, math.ceil(len(rows_I) / EMBED_BATCH))
@@ -138,7 +145,11 @@ def _feature_view(
 
 
 def _image_view(
-    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
+    learner: Learner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
 ) -> _View:
     generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
 

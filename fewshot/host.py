@@ -4,6 +4,7 @@ import os
 import platform
 import resource
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,10 @@ def git_state() -> dict[str, Any] | None:
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(here), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
 
     try:
@@ -75,20 +79,17 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    try:
+    # Elsewhere than on Linux the peak stays that since the process began: an upper bound.
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
-    except OSError:
-        pass  # then the peak is the process's since its start: an upper bound
 
 
 def peak_memory_bytes(device: torch.device) -> int:
     """Peak memory since the last reset: of the GPU, or the process's resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
+    with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM"):
                 return int(line.split()[1]) * 1024
-    except OSError:
-        pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

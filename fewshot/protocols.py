@@ -145,6 +145,12 @@ class EpisodeSource:
     fingerprint: str
 
     @property
+    def rows(self) -> np.ndarray:
+        """Rows of all images of the split, class by class."""
+        ranges = zip(self.class_starts, self.class_sizes, strict=True)
+        return np.concatenate([start + np.arange(size) for start, size in ranges])
+
+    @property
     def image_size(self) -> int:
         """Height and width of an image, in pixels."""
         return int(self.images_IHWC.shape[1])

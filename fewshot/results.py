@@ -7,15 +7,14 @@ A folder is written under a temporary name and renamed, so that one with its fin
 """
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fewshot.atomic import new_folder
 from fewshot.errors import UserError
 
 SCHEMA = 1
@@ -39,37 +38,17 @@ def is_complete(folder: Path, files: Sequence[str] = CELL_FILES) -> bool:
     return all((folder / name).is_file() for name in files)
 
 
-def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """Fill a folder through `write(temporary folder)` and give it its name when it is whole.
-
-    A folder of that name is replaced. Nothing is left behind when `write` fails.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        write(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def write_cell(
     folder: Path,
     run: Mapping[str, Any],
     curve: Sequence[Mapping[str, Any]],
     episodes: pd.DataFrame,
 ) -> None:
-    """Write the files of a cell, all or none."""
-
-    def write(temporary: Path) -> None:
+    """Write the files of a cell, all or none; an older cell of that name is replaced."""
+    with new_folder(folder) as temporary:
         write_json(temporary / "run.json", {"schema": SCHEMA, **run})
         write_curve(temporary / "curve.csv", curve)
         episodes.to_parquet(temporary / "episodes.parquet", index=False)
-
-    write_folder(folder, write)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

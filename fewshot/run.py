@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from fewshot import __version__, host
+from fewshot.atomic import new_folder, only_writer
 from fewshot.backbones import BACKBONES
 from fewshot.backbones.precision import Bf16
 from fewshot.config import Cell, OptionClasses, Training, load_benchmark
@@ -31,13 +32,13 @@ from fewshot.results import (
     read_training,
     write_cell,
     write_curve,
-    write_folder,
     write_json,
 )
 from fewshot.sampling import EpisodeShape, Split
 from fewshot.train import Trained, curve_rows, train
 
 Say = Callable[[str], None]
+COPIES_AUGMENT = "crop_flip_jitter"  # of the support, as Tian et al. (2020) did
 
 
 @dataclass(frozen=True)
@@ -169,22 +170,22 @@ def _run_cell(
     retrain: bool,
 ) -> None:
     training = cell.training
-    training_folder = trainings / training.id
-    train_source = open_source(training.dataset, "train", data_dir)
-    learner = build_learner(training, train_source, device)
-    if learner.trains_on == "nothing":
-        budget, curve = None, []
-    else:
-        if retrain or not is_complete(training_folder, TRAINING_FILES):
-            _run_training(cell, learner, train_source, training_folder, data_dir, device, say)
-        budget = read_training(training_folder)
-        curve = read_curve(training_folder / "curve.csv")
-        checkpoint = torch.load(training_folder / "checkpoint.pt", device, weights_only=True)
-        learner.load_state_dict(checkpoint)
+    learner = build_learner(training, open_source(training.dataset, "train", data_dir), device)
+    spent, curve = None, list[dict[str, Any]]()
+    if learner.trains_on != "nothing":
+        trained = trainings / training.id
+        with only_writer(trained):
+            if retrain or not is_complete(trained, TRAINING_FILES):
+                _run_training(cell, learner, trained, data_dir, device, say)
+        spent, curve = read_training(trained), read_curve(trained / "curve.csv")
+        weights = torch.load(trained / "checkpoint.pt", device, weights_only=True)
+        learner.load_state_dict(weights)
     source = open_source(training.dataset, "test", data_dir)
     host.reset_peak_memory(device)
-    score = evaluate(learner, source, cell.scoring, AUGMENTS["crop_flip_jitter"], device)
-    write_cell(folder, _run_record(cell, learner, source, score, budget, device), curve, score.episodes)
+    score = evaluate(learner, source, cell.scoring, AUGMENTS[COPIES_AUGMENT], device)
+    with only_writer(folder):
+        record = _run_record(cell, learner, source, score, spent, device)
+        write_cell(folder, record, curve, score.episodes)
     say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
@@ -203,33 +204,24 @@ def build_learner(training: Training, source: EpisodeSource, device: torch.devic
 
 
 def _run_training(
-    cell: Cell,
-    learner: Learner,
-    source: EpisodeSource,
-    folder: Path,
-    data_dir: Path,
-    device: torch.device,
-    say: Say,
+    cell: Cell, learner: Learner, folder: Path, data_dir: Path, device: torch.device, say: Say
 ) -> None:
     training, recipe = cell.training, cell.training.recipe
+    train_source = open_source(training.dataset, "train", data_dir)
     val_source = open_source(training.dataset, "val", data_dir)
 
     def validate(candidate: Learner) -> float:
-        return evaluate(candidate, val_source, recipe.val_scoring, AUGMENTS["none"], device).accuracy
+        return evaluate(
+            candidate, val_source, recipe.val_scoring, AUGMENTS["none"], device
+        ).accuracy
 
     host.reset_peak_memory(device)
     augment = AUGMENTS[recipe.augment]
-    trained = train(
-        learner, source, augment, validate, recipe, training.seed, device, training.learner
-    )
-    record = _training_record(cell, trained, device)
-
-    def write(temporary: Path) -> None:
+    trained = train(learner, train_source, augment, validate, recipe, training.seed, device, say)
+    with new_folder(folder) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
-        write_json(temporary / "training.json", record)
-
-    write_folder(folder, write)
+        write_json(temporary / "training.json", _training_record(cell, trained, device))
     spent = trained.spent
     say(
         f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s "

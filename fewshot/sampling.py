@@ -43,7 +43,11 @@ class Episode(NamedTuple):
 
 
 def draw_episode(
-    seed: int, split: Split, index: int, class_sizes: Sequence[int] | np.ndarray, shape: EpisodeShape
+    seed: int,
+    split: Split,
+    index: int,
+    class_sizes: Sequence[int] | np.ndarray,
+    shape: EpisodeShape,
 ) -> Episode:
     """Episode number `index` of a split: depends on these arguments and on nothing else.
 
@@ -57,7 +61,9 @@ def draw_episode(
     n_way, n_shot, n_query = shape.n_way, shape.n_shot, shape.n_query
     bits = np.random.PCG64([seed, SPLITS.index(split), index])
     if len(class_sizes) < n_way:
-        raise UserError(f"the {split} split has {len(class_sizes)} classes, fewer than {n_way} ways")
+        raise UserError(
+            f"the {split} split has {len(class_sizes)} classes, fewer than {n_way} ways"
+        )
     class_ids_N = _permutation(bits, len(class_sizes))[:n_way]
     support_NK = np.empty((n_way, n_shot), np.int64)
     query_NM = np.empty((n_way, n_query), np.int64)
@@ -76,7 +82,7 @@ def draw_episode(
 
 
 def draw_batch(seed: int, step: int, n_images: int, batch_size: int) -> np.ndarray:
-    """Rows of batch number `step` of a shuffled pass over `n_images`; passes drop their remainder."""
+    """Rows of batch number `step`: shuffled passes over `n_images`, each dropping its rest."""
     batch_size = min(batch_size, n_images)
     batches_per_pass = n_images // batch_size
     number, batch = divmod(step, batches_per_pass)

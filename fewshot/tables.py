@@ -21,8 +21,7 @@ from fewshot.results import CellResult
 Format = Literal["text", "md", "latex", "csv", "json"]
 HOLE = "–"
 NOTE = (
-    "Accuracy in %, ± half-width of the 95 % interval over test episodes "
-    "(not over training seeds)."
+    "Accuracy in %, ± half-width of the 95 % interval over test episodes (not over training seeds)."
 )
 
 
@@ -104,7 +103,11 @@ def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, s
 
 def _base_key(cell: CellResult) -> tuple[str, str, str]:
     config = cell.run["config"]
-    return (config["training"]["learner"], config["training"]["backbone"], config["label"])
+    return (
+        config["training"]["learner"],
+        config["training"]["backbone"],
+        config["label"],
+    )
 
 
 def _setup(cell: CellResult) -> str:
@@ -148,7 +151,9 @@ def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
         scores=scores,
         train_s=float(np.mean([s["train_s"] for s in spent])) if spent else None,
         images=round(float(np.mean([s["images"] for s in spent]))) if spent else None,
-        adapt_ms=float(np.mean([(c.episodes.adapt_ms + c.episodes.predict_ms).mean() for c in cells])),
+        adapt_ms=float(
+            np.mean([(c.episodes.adapt_ms + c.episodes.predict_ms).mean() for c in cells])
+        ),
         transductive=any(c.run["protocol"]["transductive"] for c in cells),
     )
 
@@ -159,7 +164,10 @@ def _refuse_unlike(cells: Sequence[CellResult]) -> None:
         column = _column(cell)
         data, episodes = cell.run["dataset"]["fingerprint"], cell.run["episodes_digest"]
         first = seen.setdefault(column, (data, episodes, cell))
-        for kind, ours, theirs in (("images", data, first[0]), ("episodes", episodes, first[1])):
+        for kind, ours, theirs in (
+            ("images", data, first[0]),
+            ("episodes", episodes, first[1]),
+        ):
             if ours != theirs:
                 raise UserError(
                     f"{column}: {cell.run['cell']} and {first[2].run['cell']} were scored on "
@@ -169,7 +177,15 @@ def _refuse_unlike(cells: Sequence[CellResult]) -> None:
 
 def _text_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     columns = column_names(rows)
-    header = ["learner", "backbone", *columns, "training", "images seen", "ms/episode", "seeds"]
+    header = [
+        "learner",
+        "backbone",
+        *columns,
+        "training",
+        "images seen",
+        "ms/episode",
+        "seeds",
+    ]
     return header, [
         [
             row.name + (" (transductive)" if row.transductive else ""),
@@ -222,7 +238,12 @@ def _latex(header: list[str], lines: list[list[str]]) -> str:
 
 
 def _latex_escape(text: str) -> str:
-    special = {"±": r"$\pm$", "–": "--", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    special = {
+        "±": r"$\pm$",
+        "–": "--",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+    }
     special |= {c: "\\" + c for c in "&%$#_{}"} | {"^": r"\textasciicircum{}"}
     return "".join(special.get(c, c) for c in text)
 

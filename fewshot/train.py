@@ -5,7 +5,6 @@ episodes; it never holds a validation or test image.
 """
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,11 +64,12 @@ def train(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-    title: str = "",
+    say: Callable[[str], None] = lambda line: None,
 ) -> Trained:
     """Train `learner` in place until the recipe's budget is spent; keep the selected weights.
 
     Batch number i is a pure function of (seed, i). The augmentation has a generator of its own.
+    `validate` gives an accuracy; `say` is told of each validation.
     Raises FloatingPointError when the loss stops being finite.
     """
     make_batch = _batches(learner, source, augment, recipe, seed, device)
@@ -79,7 +79,7 @@ def train(
     step = images = 0
     validate_s, loss_value = 0.0, float("nan")
     learner.train()
-    with _progress_bar(title) as bar:
+    with _progress_bar() as bar:
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
             lr = recipe.lr * _lr_factor(recipe, progress)
             for group in optimizer.param_groups:
@@ -108,6 +108,10 @@ def train(
                 curve.append(CurvePoint(step, clock.total, images, loss_value, lr, accuracy))
                 if recipe.select == "best" and accuracy > best_accuracy:
                     best, best_step, best_accuracy = _snapshot(learner), step, accuracy
+                say(
+                    f"    {100 * progress:3.0f} %  {images:,} images  {clock.total:,.0f} s  "
+                    f"loss {loss_value:.3f}  val {100 * accuracy:.2f} %"
+                )
             _report(bar, progress, images / clock.total, loss, curve)
     if recipe.select == "best":
         learner.load_state_dict(best)
@@ -129,9 +133,7 @@ def _batches(
     """The function from a step's number to its batch, of the kind that the learner trains on."""
     images = Images(source, device)
     generator = torch.Generator(device).manual_seed(seed)
-    rows_I = np.concatenate(
-        [start + np.arange(n) for start, n in zip(source.class_starts, source.class_sizes)]
-    )
+    rows_I = source.rows
     labels_I = np.repeat(np.arange(len(source.class_sizes)), source.class_sizes)
 
     def image_batch(step: int) -> ImageBatch:
@@ -191,15 +193,19 @@ def _snapshot(learner: nn.Module) -> dict[str, Any]:
     return {key: value.detach().clone() for key, value in learner.state_dict().items()}
 
 
-def _progress_bar(title: str) -> "tqdm[Any]":
+def _progress_bar() -> "tqdm[Any]":
     """A bar over the budget in percent, on a terminal; nothing in a pipe."""
-    form = "{desc}{percentage:4.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    quiet = not sys.stderr.isatty()
-    return tqdm(total=100.0, desc=title, bar_format=form, disable=quiet, mininterval=0.5)
+    form = "    {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    # disable=None: a bar on a terminal alone.
+    return tqdm(total=100.0, bar_format=form, disable=None, leave=False, mininterval=0.5)
 
 
 def _report(
-    bar: "tqdm[Any]", progress: float, rate: float, loss: torch.Tensor, curve: list[CurvePoint]
+    bar: "tqdm[Any]",
+    progress: float,
+    rate: float,
+    loss: torch.Tensor,
+    curve: list[CurvePoint],
 ) -> None:
     # The loss is read only when the bar is due to be drawn: reading it waits for the device.
     if bar.update(min(100.0, 100 * progress) - bar.n):

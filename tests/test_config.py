@@ -127,8 +127,4 @@ def test_a_mistake_is_one_line_that_names_the_key(text, settings, message):
     with pytest.raises(UserError, match=message) as caught:
         load(text, *settings)
     assert "\n" not in str(caught.value)
-    assert (
-        "bench" in str(caught.value)
-        or "--set" in str(caught.value)
-        or "unknown" in message
-    )
+    assert "bench" in str(caught.value) or "--set" in str(caught.value) or "unknown" in message

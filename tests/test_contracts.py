@@ -31,9 +31,7 @@ def make_learner(name: str) -> Learner:
 
 def make_batch(shape: EpisodeShape, count: int = 3):
     source = make_source("train", N_CLASSES)
-    drawn = [
-        draw_episode(0, "train", i, source.class_sizes, shape) for i in range(count)
-    ]
+    drawn = [draw_episode(0, "train", i, source.class_sizes, shape) for i in range(count)]
     rows = episode_rows(drawn, source.class_starts)
     images = Images(source, torch.device("cpu"))
     batch = episode_batch(rows, images, AUGMENTS["none"], torch.Generator())
@@ -59,9 +57,7 @@ def logits_of(learner: Learner, support_x, support_y, query_x, n_way: int):
 @every_shape
 def test_shapes_and_finite_logits(name, shape):
     support_x, support_y, query_x, query_y = halves(make_batch(shape))
-    logits_TQN = logits_of(
-        make_learner(name), support_x, support_y, query_x, shape.n_way
-    )
+    logits_TQN = logits_of(make_learner(name), support_x, support_y, query_x, shape.n_way)
     assert logits_TQN.shape == (*query_y.shape, shape.n_way)
     assert logits_TQN.isfinite().all()
 
@@ -83,9 +79,7 @@ def test_inductive_learners_see_one_query_at_a_time(name):
     together = logits_of(learner, support_x, support_y, query_x, 5)
     state = learner.adapt(support_x, support_y, 5)
     with torch.no_grad():
-        apart = torch.cat(
-            [learner.predict(state, x) for x in query_x.split(1, dim=1)], dim=1
-        )
+        apart = torch.cat([learner.predict(state, x) for x in query_x.split(1, dim=1)], dim=1)
     assert torch.allclose(together, apart, atol=1e-9) != learner.transductive
 
 
@@ -104,9 +98,7 @@ def test_an_episode_alone_equals_itself_in_a_batch(name):
 def test_support_order_does_not_matter(name):
     learner = make_learner(name)
     support_x, support_y, query_x, _ = halves(make_batch(SHAPES[1]))
-    order = torch.randperm(
-        support_x.shape[1], generator=torch.Generator().manual_seed(0)
-    )
+    order = torch.randperm(support_x.shape[1], generator=torch.Generator().manual_seed(0))
     first = logits_of(learner, support_x, support_y, query_x, 3)
     second = logits_of(learner, support_x[:, order], support_y[:, order], query_x, 3)
     assert torch.allclose(first, second, atol=1e-6)
@@ -177,7 +169,5 @@ def test_support_copies_of_the_identity_change_nothing_but_weight(name, cpu):
     learner, source = make_learner(name).float(), make_source()
     scoring = Scoring(n_shot=2, n_query=4, episodes=12)
     clean = evaluate(learner, source, scoring, AUGMENTS["none"], cpu)
-    copied = evaluate(
-        learner, source, replace(scoring, support_copies=3), AUGMENTS["none"], cpu
-    )
+    copied = evaluate(learner, source, replace(scoring, support_copies=3), AUGMENTS["none"], cpu)
     assert (clean.episodes.accuracy == copied.episodes.accuracy).all()

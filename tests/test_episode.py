@@ -12,10 +12,7 @@ SHAPE = EpisodeShape(3, 2, 4)
 
 
 def drawn(source, count=4):
-    return [
-        draw_episode(0, source.split, i, source.class_sizes, SHAPE)
-        for i in range(count)
-    ]
+    return [draw_episode(0, source.split, i, source.class_sizes, SHAPE) for i in range(count)]
 
 
 def test_each_row_belongs_to_the_class_of_its_label():

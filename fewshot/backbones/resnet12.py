@@ -47,9 +47,7 @@ class ResNet12(Backbone):
         super().__init__()
         n_stages = len(config.widths)
         if image_size < 2**n_stages:
-            raise ValueError(
-                f"resnet12 halves images {n_stages} times: {image_size} px is too few"
-            )
+            raise ValueError(f"resnet12 halves images {n_stages} times: {image_size} px is too few")
         self.config = config
         self.out_dim = config.widths[-1]
         block_size = config.dropblock_size or (2 if image_size <= 32 else 5)
@@ -61,18 +59,14 @@ class ResNet12(Backbone):
                 stages.append(
                     nn.Dropout(config.drop_rate)
                     if i < 2
-                    else DropBlock(
-                        config.drop_rate, block_size, config.dropblock_warmup
-                    )
+                    else DropBlock(config.drop_rate, block_size, config.dropblock_warmup)
                 )
             c_in = c_out
         self.stages = nn.Sequential(*stages)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 # As the reference: the gain is that of ReLU, the leak is not passed on.
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="leaky_relu"
-                )
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
         """Features z_ID of images x_ICHW."""
@@ -131,10 +125,7 @@ class DropBlock(nn.Module):
         side = min(self.block_size, height, width)
         n_rows, n_columns = height - side + 1, width - side + 1
         gamma = rate / side**2 * (height * width) / (n_rows * n_columns)
-        corners = (
-            torch.rand(*x_ICHW.shape[:2], n_rows, n_columns, device=x_ICHW.device)
-            < gamma
-        )
+        corners = torch.rand(*x_ICHW.shape[:2], n_rows, n_columns, device=x_ICHW.device) < gamma
         # A corner drops the block below and to the right of it.
         reach = side - 1
         padded = F.pad(corners.to(x_ICHW.dtype), (reach, reach, reach, reach))

@@ -9,8 +9,8 @@ import numpy as np
 import platformdirs
 from tqdm import tqdm
 
+from fewshot.atomic import only_writer
 from fewshot.data import cifar, folder, glyphs, mini_imagenet
-from fewshot.data.atomic import only_writer
 from fewshot.data.source import DataSource, Reading
 from fewshot.data.splits import ClassSplit, format_split, parse_split
 from fewshot.data.store import INDEX, Store, open_store, verify_store, write_store
@@ -26,7 +26,7 @@ GLYPHS = DataSource(
     glyphs.IMAGE_SIZE,
     mean=(0.5, 0.5, 0.5),
     std=(0.25, 0.25, 0.25),
-    read=lambda _: Reading(*glyphs.read()),
+    read=lambda _: glyphs.read(),
     split=glyphs.class_split,
     drawn=True,
 )
@@ -47,9 +47,7 @@ def data_dir(option: Path | None = None) -> Path:
 
 def available(directory: Path) -> list[str]:
     """Names of the data sets that have a store in `directory`, sorted."""
-    return sorted(
-        p.parent.name for p in directory.glob(f"*/{INDEX}") if p.parent.name[0] != "."
-    )
+    return sorted(p.parent.name for p in directory.glob(f"*/{INDEX}") if p.parent.name[0] != ".")
 
 
 def import_dataset(
@@ -69,13 +67,9 @@ def import_dataset(
     if known is None:
         return _import_folder(name, source, directory, size, split)
     if known.drawn:
-        raise UserError(
-            f"{name} is drawn, not imported: run `fewshot data fetch {name}`"
-        )
+        raise UserError(f"{name} is drawn, not imported: run `fewshot data fetch {name}`")
     if size is not None or split is not None:
-        raise UserError(
-            f"{name} has a size and a split of its own: leave --size and --split out"
-        )
+        raise UserError(f"{name} has a size and a split of its own: leave --size and --split out")
     with only_writer(directory / name):
         return _write(name, directory, known.read(source), known.image_size)
 
@@ -88,9 +82,7 @@ def fetch_dataset(name: str, directory: Path) -> Store:
     if known.drawn:
         return _open_or_draw(known, directory)
     if known.fetch is None:
-        raise UserError(
-            f"{name} has no download: get it, then `fewshot data import {name} SOURCE`"
-        )
+        raise UserError(f"{name} has no download: get it, then `fewshot data import {name} SOURCE`")
     with only_writer(directory / "downloads"):
         source = known.fetch(directory / ".downloads")
     return import_dataset(name, source, directory)
@@ -149,9 +141,7 @@ def _open(name: str, directory: Path) -> tuple[Store, ClassSplit]:
     path = directory / name
     if known is None and not (path / folder.SPLIT_FILE).is_file():
         raise unknown_name("data set", name, {*DATASETS, *available(directory)})
-    store = (
-        _open_or_draw(known, directory) if known and known.drawn else open_store(path)
-    )
+    store = _open_or_draw(known, directory) if known and known.drawn else open_store(path)
     split = known.split() if known else parse_split(path / folder.SPLIT_FILE)
     split.check_classes(store.class_names)
     return store, split
@@ -161,9 +151,7 @@ def _open_or_draw(known: DataSource, directory: Path) -> Store:
     path = directory / known.name
     if not (path / INDEX).is_file():
         with only_writer(path):
-            if not (
-                path / INDEX
-            ).is_file():  # another process may have drawn it meanwhile
+            if not (path / INDEX).is_file():  # another process may have drawn it meanwhile
                 _write(known.name, directory, known.read(path), known.image_size)
     return open_store(path)
 
@@ -177,9 +165,7 @@ def _import_folder(
     with only_writer(directory / name):
         reading = folder.read(source, size)
         chosen = folder.choose_split(split, reading.class_sizes)
-        return _write(
-            name, directory, reading, size, {folder.SPLIT_FILE: format_split(chosen)}
-        )
+        return _write(name, directory, reading, size, {folder.SPLIT_FILE: format_split(chosen)})
 
 
 def _write(
@@ -192,10 +178,6 @@ def _write(
     from fewshot import __version__
 
     total = sum(reading.class_sizes.values())
-    images = tqdm(
-        reading.images, name, total, unit=" images", disable=None
-    )  # None: on a tty only
+    images = tqdm(reading.images, name, total, unit=" images", disable=None)  # None: on a tty only
     info = {**reading.info, "suite_version": __version__}
-    return write_store(
-        directory / name, reading.class_sizes, images, image_size, info, extra_files
-    )
+    return write_store(directory / name, reading.class_sizes, images, image_size, info, extra_files)

@@ -30,9 +30,7 @@ def crop_flip(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
     n_images, height = x_IHWC.shape[:2]
     pad = crop_padding(height)
     device = x_IHWC.device
-    offsets_2I = torch.randint(
-        2 * pad + 1, (2, n_images), generator=generator, device=device
-    )
+    offsets_2I = torch.randint(2 * pad + 1, (2, n_images), generator=generator, device=device)
     mirrored_I = torch.rand(n_images, generator=generator, device=device) < 0.5
     return _crop_flip_at(x_IHWC, pad, offsets_2I[0], offsets_2I[1], mirrored_I)
 
@@ -67,9 +65,7 @@ def _crop_flip_at(
     padded = F.pad(x_IHWC, (0, 0, pad, pad, pad, pad))
     padded_height, padded_width = padded.shape[1:3]
     across_W = torch.arange(width, device=device)
-    columns_IW = left_I[:, None] + torch.where(
-        mirrored_I[:, None], across_W.flip(0), across_W
-    )
+    columns_IW = left_I[:, None] + torch.where(mirrored_I[:, None], across_W.flip(0), across_W)
     first_row_I = torch.arange(n_images, device=device) * padded_height + top_I
     rows_IH = first_row_I[:, None] + torch.arange(height, device=device)
     # One row of pixels to choose from, since index_select is the fastest of the gathers on a CPU.
@@ -83,8 +79,7 @@ def _jitter(
 ) -> Tensor:
     """Scale brightness, then contrast, then saturation; a factor of 1 changes nothing."""
     brightness, contrast, saturation = (
-        factor_I[:, None, None, None]
-        for factor_I in (brightness_I, contrast_I, saturation_I)
+        factor_I[:, None, None, None] for factor_I in (brightness_I, contrast_I, saturation_I)
     )
     x = (x_IHWC * brightness).clamp_(0, 255)
     # Contrast pulls towards the mean grey of the image, saturation towards each pixel's grey.

@@ -64,7 +64,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Admits numpy arrays and plain containers, so that no archive can run code."""
 
     _reconstruct = staticmethod(np.zeros(0).__reduce__()[0])  # type: ignore[arg-type]
-    ADMITTED = {
+    ADMITTED: ClassVar = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
@@ -100,22 +100,12 @@ def _read_batches(open_file: Callable[[str], IO[bytes]], source_name: str) -> Re
             with open_file(name) as file:
                 tables[name] = load_pickle(file, f"{source_name}: {name}")
         except OSError as error:
-            raise UserError(
-                f"{source_name}: {NOT_CIFAR} ({name}: {error.strerror})"
-            ) from error
+            raise UserError(f"{source_name}: {NOT_CIFAR} ({name}: {error.strerror})") from error
     try:
         class_names = [_text(name) for name in tables["meta"]["fine_label_names"]]
         pixels = np.concatenate([_pixels(tables[name]["data"]) for name in BATCHES])
-        labels = [
-            class_names[label]
-            for name in BATCHES
-            for label in tables[name]["fine_labels"]
-        ]
-        stems = [
-            Path(_text(file)).stem
-            for name in BATCHES
-            for file in tables[name]["filenames"]
-        ]
+        labels = [class_names[label] for name in BATCHES for label in tables[name]["fine_labels"]]
+        stems = [Path(_text(file)).stem for name in BATCHES for file in tables[name]["filenames"]]
         order = sorted(zip(labels, stems, range(len(pixels)), strict=True))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{source_name}: {NOT_CIFAR} ({error})") from error
@@ -143,9 +133,7 @@ def _open_tar(source: Path) -> Iterator[Callable[[str], IO[bytes]]]:
     """A function that opens a member by its bare name; nothing is unpacked."""
     try:
         with tarfile.open(source) as archive:
-            members = {
-                Path(member.name).name: member for member in archive if member.isfile()
-            }
+            members = {Path(member.name).name: member for member in archive if member.isfile()}
 
             def open_member(name: str) -> IO[bytes]:
                 file = archive.extractfile(members[name]) if name in members else None
@@ -155,9 +143,7 @@ def _open_tar(source: Path) -> Iterator[Callable[[str], IO[bytes]]]:
 
             yield open_member
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{source.name}: truncated or not an archive ({error})"
-        ) from error
+        raise UserError(f"{source.name}: truncated or not an archive ({error})") from error
 
 
 CIFAR_FS = DataSource(

@@ -41,9 +41,7 @@ def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
     if fractions := parse_fractions(option):
         return split_by_fractions(class_names, fractions, SPLIT_SEED)
     if not Path(option).is_file():
-        raise UserError(
-            f"--split {option}: neither TRAIN/VAL/TEST (like 64/16/20) nor a TOML file"
-        )
+        raise UserError(f"--split {option}: neither TRAIN/VAL/TEST (like 64/16/20) nor a TOML file")
     split = parse_split(Path(option))
     split.check_classes(class_names)
     return split

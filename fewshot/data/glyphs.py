@@ -60,12 +60,8 @@ def class_split() -> ClassSplit:
     """64 classes to train, 16 to validate and 20 to test, each from many writing systems."""
     # The order of hashes is a shuffle that no release of any library can change.
     names = sorted(characters(), key=lambda name: sha256(name.encode()).digest())
-    train, val, test = (
-        tuple(sorted(part)) for part in (names[:64], names[64:80], names[80:])
-    )
-    return ClassSplit(
-        train, val, test, source="this suite: class names in the order of sha256"
-    )
+    train, val, test = (tuple(sorted(part)) for part in (names[:64], names[64:80], names[80:]))
+    return ClassSplit(train, val, test, source="this suite: class names in the order of sha256")
 
 
 def read(seed: int = 0, images_per_class: int = 600) -> Reading:
@@ -103,26 +99,16 @@ def characters() -> dict[str, str]:
 
 def fonts_with(character: str) -> list[ImageFont.FreeTypeFont]:
     """The fonts that have a glyph of this character and not just the box for a missing one."""
-    return [
-        f for f in _fonts() if bytes(f.getmask(character)) != bytes(f.getmask("\uffff"))
-    ]
+    return [f for f in _fonts() if bytes(f.getmask(character)) != bytes(f.getmask("\uffff"))]
 
 
 @lru_cache
 def _fonts() -> list[ImageFont.FreeTypeFont]:
-    spec = find_spec(
-        "matplotlib"
-    )  # importing it would take longer than drawing a class
-    folder = (
-        Path(spec.origin if spec and spec.origin else "").parent / "mpl-data/fonts/ttf"
-    )
-    paths = sorted(
-        path for path in folder.glob("DejaVu*.ttf") if "Display" not in path.name
-    )
+    spec = find_spec("matplotlib")  # importing it would take longer than drawing a class
+    folder = Path(spec.origin if spec and spec.origin else "").parent / "mpl-data/fonts/ttf"
+    paths = sorted(path for path in folder.glob("DejaVu*.ttf") if "Display" not in path.name)
     if not paths:
-        raise UserError(
-            f"glyphs can't be drawn: the fonts of matplotlib are not in {folder}"
-        )
+        raise UserError(f"glyphs can't be drawn: the fonts of matplotlib are not in {folder}")
     # The basic layout takes each letter in its isolated form, whether or not raqm is there.
     basic = ImageFont.Layout.BASIC
     return [ImageFont.truetype(path, _FONT_PX, layout_engine=basic) for path in paths]
@@ -136,9 +122,7 @@ def _masks(text: str) -> list[Image.Image]:
         for stroke in _STROKES:
             left, top, right, bottom = font.getbbox(text, stroke_width=stroke)
             mask = Image.new("L", (ceil(right - left) + 4, ceil(bottom - top) + 4))
-            ImageDraw.Draw(mask).text(
-                (2 - left, 2 - top), text, 255, font, stroke_width=stroke
-            )
+            ImageDraw.Draw(mask).text((2 - left, 2 - top), text, 255, font, stroke_width=stroke)
             masks.append(mask)
     return masks
 
@@ -147,18 +131,14 @@ def _draw_class(character: str, seed: int, class_id: int, n_images: int) -> np.n
     """The first n_images pictures of a class, IHWC."""
     layers_LIHW = np.empty((3, n_images, *_SIZE), np.uint8)
     raw_IU = np.random.PCG64([seed, class_id, 0]).random_raw(n_images * _N_DRAWS)
-    draws_IU = (
-        raw_IU.reshape(-1, _N_DRAWS) >> np.uint64(11)
-    ) * 2.0**-53  # 0 <= draw < 1
+    draws_IU = (raw_IU.reshape(-1, _N_DRAWS) >> np.uint64(11)) * 2.0**-53  # 0 <= draw < 1
     for i, row in enumerate(draws_IU[:, _N_COLOUR_DRAWS:].tolist()):
         u = iter(row)
         x, y = _between(u, 13, 19), _between(u, 13, 19)
         layers_LIHW[0, i] = np.asarray(ImageChops.lighter(_piece(u), _piece(u)))
         layers_LIHW[1, i] = np.asarray(_place(_choose(_masks(character), u), x, y, u))
         layers_LIHW[2, i] = np.asarray(_scribble(u))
-    noise = np.random.PCG64([seed, class_id, 1]).random_raw(
-        n_images * 3 * IMAGE_SIZE**2 // 8
-    )
+    noise = np.random.PCG64([seed, class_id, 1]).random_raw(n_images * 3 * IMAGE_SIZE**2 // 8)
     noise_IHWC = noise.astype("<u8").view(np.uint8).reshape(n_images, *_SIZE, 3)
     return _paint(layers_LIHW, draws_IU, noise_IHWC)
 
@@ -171,9 +151,7 @@ def _place(mask: Image.Image, x: float, y: float, u: Iterator[float]) -> Image.I
     a, b = step * _between(u, 0.85, 1.15), step * (shear - turn)
     d, e = step * (shear + turn), step
     back = (a, b, mask.width / 2 - a * x - b * y, d, e, mask.height / 2 - d * x - e * y)
-    return mask.transform(
-        _SIZE, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR
-    )
+    return mask.transform(_SIZE, Image.Transform.AFFINE, back, Image.Resampling.BILINEAR)
 
 
 def _piece(u: Iterator[float]) -> Image.Image:
@@ -196,16 +174,12 @@ def _scribble(u: Iterator[float]) -> Image.Image:
     return layer.reduce(2)
 
 
-def _paint(
-    layers_LIHW: np.ndarray, draws_IU: np.ndarray, noise_IHWC: np.ndarray
-) -> np.ndarray:
+def _paint(layers_LIHW: np.ndarray, draws_IU: np.ndarray, noise_IHWC: np.ndarray) -> np.ndarray:
     """Colours for pieces, character and scribble, one over the other, on a sloping background."""
     take = iter(draws_IU.T.astype(np.float32)[..., None, None, None])
 
     def between(low: float, high: float, channels: int = 3) -> np.ndarray:
-        return low + (high - low) * np.concatenate(
-            [next(take) for _ in range(channels)], axis=-1
-        )
+        return low + (high - low) * np.concatenate([next(take) for _ in range(channels)], axis=-1)
 
     # Always light on dark: with both, pixels alone would tell a learner nothing.
     dark = between(0.05, 0.3, 1)
@@ -216,9 +190,7 @@ def _paint(
     colours = ((between(0, 1), 0.8), (ink, 1.0), (between(0, 1), 0.9))
     for alpha_IHW, (colour, opacity) in zip(layers_LIHW, colours, strict=True):
         x_IHWC += (colour - x_IHWC) * (alpha_IHW[..., None] * np.float32(opacity / 255))
-    x_IHWC += between(0.1, 0.5, 1) * (
-        noise_IHWC * np.float32(1 / 255) - np.float32(0.5)
-    )
+    x_IHWC += between(0.1, 0.5, 1) * (noise_IHWC * np.float32(1 / 255) - np.float32(0.5))
     return np.asarray(np.rint(x_IHWC.clip(0, 1) * np.float32(255)), np.uint8)
 
 

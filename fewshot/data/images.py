@@ -50,13 +50,9 @@ def read_class_folders(source: Path, size: int, *, resize: bool = False) -> Read
         for names in classes.values()
         for name in names
     )
-    how = (
-        f"class folders, images {'resized by bicubic' if resize else 'required'} to be"
-    )
+    how = f"class folders, images {'resized by bicubic' if resize else 'required'} to be"
     info = {"source": source.name, "how": f"{how} {size}x{size}"}
-    return Reading(
-        {name: len(members) for name, members in classes.items()}, images, info
-    )
+    return Reading({name: len(members) for name, members in classes.items()}, images, info)
 
 
 def open_files(source: Path) -> Files:
@@ -69,9 +65,7 @@ def open_files(source: Path) -> Files:
         archive = ZipFile(source)
     except (BadZipFile, OSError) as error:
         raise UserError(f"{source}: neither a folder nor a zip ({error})") from error
-    members = {
-        _safe(info.filename): info for info in archive.infolist() if not info.is_dir()
-    }
+    members = {_safe(info.filename): info for info in archive.infolist() if not info.is_dir()}
 
     def read(name: str) -> bytes:
         try:
@@ -83,9 +77,7 @@ def open_files(source: Path) -> Files:
             NotImplementedError,
             ValueError,
         ) as error:
-            raise UserError(
-                f"{name}: cannot be read from {source.name} ({error})"
-            ) from error
+            raise UserError(f"{name}: cannot be read from {source.name} ({error})") from error
 
     return Files(sorted(members), read)
 
@@ -96,9 +88,7 @@ def find_classes(names: Iterable[str]) -> dict[str, list[str]]:
     Raises UserError naming a file that is no image or stands where none belongs.
     """
     paths = [path for name in names if not _is_junk(path := PurePosixPath(name))]
-    level = _class_level(
-        [path.parts for path in paths if path.suffix.lower() not in NOTES]
-    )
+    level = _class_level([path.parts for path in paths if path.suffix.lower() not in NOTES])
     classes = defaultdict(list)
     notes = []
     for path in paths:
@@ -114,17 +104,12 @@ def find_classes(names: Iterable[str]) -> dict[str, list[str]]:
         if note.parent in folders:
             raise UserError(f"{note}: not an image, in a class folder")
     return {
-        name: [
-            str(path)
-            for path in sorted(classes[name], key=lambda path: (path.stem, str(path)))
-        ]
+        name: [str(path) for path in sorted(classes[name], key=lambda path: (path.stem, str(path)))]
         for name in sorted(classes)
     }
 
 
-def load_image(
-    data: bytes, name: str, size: int, *, resize: bool = False
-) -> np.ndarray:
+def load_image(data: bytes, name: str, size: int, *, resize: bool = False) -> np.ndarray:
     """Decode one image file as image_HWC, uint8 RGB, `size` x `size`.
 
     Raises UserError when it is damaged, of another format than `name` says, or of another size.
@@ -133,9 +118,7 @@ def load_image(
     try:
         # Pillow tries formats in turn: the likely one first halves the time for small images.
         image = Image.open(BytesIO(data), formats=[expected, *_NAMED_ALIKE])
-        found = (
-            "JPEG" if image.format == "MPO" else image.format
-        )  # MPO: cameras' JPEG pairs
+        found = "JPEG" if image.format == "MPO" else image.format  # MPO: cameras' JPEG pairs
         if found == expected and image.mode in MODES:
             mode, image = image.mode, _to_rgb(image)
         else:
@@ -150,9 +133,7 @@ def load_image(
         image = ImageOps.exif_transpose(image)
     if image.size != (size, size):
         if not resize:
-            raise UserError(
-                f"{name}: {image.width}x{image.height} pixels, not {size}x{size}"
-            )
+            raise UserError(f"{name}: {image.width}x{image.height} pixels, not {size}x{size}")
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(image)
 
@@ -180,24 +161,16 @@ def _check_name(path: PurePosixPath) -> None:
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: not an image ({', '.join(FORMATS)})")
     if not path.parent.name.isprintable():
-        raise UserError(
-            f"{str(path)!r}: a class name with characters that cannot be printed"
-        )
+        raise UserError(f"{str(path)!r}: a class name with characters that cannot be printed")
     file_id = WORDNET_ID.match(path.name)
-    if (
-        file_id
-        and WORDNET_ID.fullmatch(path.parent.name)
-        and file_id[0] != path.parent.name
-    ):
+    if file_id and WORDNET_ID.fullmatch(path.parent.name) and file_id[0] != path.parent.name:
         raise UserError(f"mislabelled: {path} is of class {file_id[0]} by its name")
 
 
 def _is_junk(path: PurePosixPath) -> bool:
     """What operating systems leave behind."""
     system = path.name.lower() in {"thumbs.db", "desktop.ini"}
-    return system or any(
-        part == "__MACOSX" or part.startswith(".") for part in path.parts
-    )
+    return system or any(part == "__MACOSX" or part.startswith(".") for part in path.parts)
 
 
 def _safe(member: str) -> str:

@@ -11,7 +11,7 @@ IMAGES_PER_CLASS = 600
 
 
 def read(source: Path, per_class: int = IMAGES_PER_CLASS) -> Reading:
-    """miniImageNet from a folder or zip of class folders, named by WordNet id.
+    """MiniImageNet from a folder or zip of class folders, named by WordNet id.
 
     Raises UserError unless there are the 100 classes with `per_class` images of 84x84 each.
     """

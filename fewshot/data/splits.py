@@ -35,15 +35,11 @@ class ClassSplit:
                 raise UserError(f"{self.source}: the {split} split has no classes")
             name, count = Counter(names).most_common(1)[0]
             if count > 1:
-                raise UserError(
-                    f"{self.source}: class '{name}' stands twice in {split}"
-                )
+                raise UserError(f"{self.source}: class '{name}' stands twice in {split}")
         for one, other in combinations(SPLITS, 2):
             if common := set(self.classes(one)) & set(self.classes(other)):
                 name = min(common)
-                raise UserError(
-                    f"{self.source}: class '{name}' is in both {one} and {other}"
-                )
+                raise UserError(f"{self.source}: class '{name}' is in both {one} and {other}")
 
     def classes(self, split: Split) -> tuple[str, ...]:
         """The class names of one split."""
@@ -57,14 +53,10 @@ class ClassSplit:
         if missing := expected - found:
             raise UserError(f"missing {_some('class', missing)} (split: {self.source})")
         if surplus := found - expected:
-            raise UserError(
-                f"{_some('class', surplus)} not in the split ({self.source})"
-            )
+            raise UserError(f"{_some('class', surplus)} not in the split ({self.source})")
 
 
-def check_class_sizes(
-    class_sizes: Mapping[str, int], split: ClassSplit, per_class: int
-) -> None:
+def check_class_sizes(class_sizes: Mapping[str, int], split: ClassSplit, per_class: int) -> None:
     """Raises UserError unless the data have the split's classes, with `per_class` images each."""
     split.check_classes(class_sizes)
     for name, size in class_sizes.items():
@@ -86,25 +78,17 @@ def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
     if isinstance(text_or_path, Path):
         label = text_or_path.name
     try:
-        text = (
-            text_or_path.read_text() if isinstance(text_or_path, Path) else text_or_path
-        )
+        text = text_or_path.read_text() if isinstance(text_or_path, Path) else text_or_path
         table = tomllib.loads(text)
     except OSError as error:
-        raise UserError(
-            f"{text_or_path}: cannot read the split ({error.strerror})"
-        ) from error
+        raise UserError(f"{text_or_path}: cannot read the split ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{label}: not TOML ({error})") from error
     if unknown := sorted(table.keys() - {*SPLITS, "source"}):
-        raise UserError(
-            f"{label}: unknown key '{unknown[0]}'; known: source, {', '.join(SPLITS)}"
-        )
+        raise UserError(f"{label}: unknown key '{unknown[0]}'; known: source, {', '.join(SPLITS)}")
     for split in SPLITS:
         names = table.get(split)
-        if not isinstance(names, list) or not all(
-            isinstance(name, str) for name in names
-        ):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{label}: '{split}' must be a list of class names")
     return ClassSplit(
         *(tuple(sorted(table[split])) for split in SPLITS),

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fewshot.data.atomic import new_folder
+from fewshot.atomic import new_folder
 from fewshot.errors import UserError
 
 VERSION = 1
@@ -59,9 +59,7 @@ def write_store(
     folder that is no store is in the way.
     """
     if path.exists() and not (path / INDEX).is_file():
-        raise UserError(
-            f"{path}: in the way, and not a data set: move it, or use another name"
-        )
+        raise UserError(f"{path}: in the way, and not a data set: move it, or use another name")
     with new_folder(path) as folder:
         with (folder / IMAGES).open("wb") as file:
             hashes = _write_images(file, class_sizes, iter(images), image_size)
@@ -95,14 +93,10 @@ def open_store(path: Path) -> Store:
         index = json.loads((path / INDEX).read_bytes())
         if index["version"] != VERSION:
             found = index["version"]
-            raise UserError(
-                f"{path}: of version {found}, not {VERSION}; import it again"
-            )
+            raise UserError(f"{path}: of version {found}, not {VERSION}; import it again")
         # Copy-on-write rather than read-only: torch takes no read-only arrays. Nothing is written.
         images_IHWC = np.load(path / IMAGES, mmap_mode="c")
-        names, sizes, hashes = (
-            index[f"class_{key}"] for key in ("names", "sizes", "hashes")
-        )
+        names, sizes, hashes = (index[f"class_{key}"] for key in ("names", "sizes", "hashes"))
         size = index["image_size"]
         sound = (
             images_IHWC.dtype == np.uint8
@@ -120,9 +114,7 @@ def open_store(path: Path) -> Store:
     ) as error:
         raise UserError(f"{path}: damaged ({error}); import it again") from error
     if not sound:
-        raise UserError(
-            f"{path}: damaged ({IMAGES} does not fit {INDEX}); import it again"
-        )
+        raise UserError(f"{path}: damaged ({IMAGES} does not fit {INDEX}); import it again")
     sizes_C = np.array(sizes, np.int64)
     return Store(
         path=path,
@@ -167,28 +159,20 @@ def _write_images(
         for image_HWC in islice(images, size):
             if image_HWC.shape != shape or image_HWC.dtype != np.uint8:
                 found = f"{image_HWC.shape} {image_HWC.dtype}"
-                raise UserError(
-                    f"class '{name}': an image of {found}, not {shape} uint8"
-                )
+                raise UserError(f"class '{name}': an image of {found}, not {shape} uint8")
             pixels = image_HWC.tobytes()
             digest.update(pixels)
             file.write(pixels)
             count += 1
         if count != size:
-            raise UserError(
-                f"class '{name}': {count} images where {size} were announced"
-            )
+            raise UserError(f"class '{name}': {count} images where {size} were announced")
         hashes.append(digest.hexdigest())
     if next(images, None) is not None:
-        raise UserError(
-            f"more than the {sum(class_sizes.values())} images that were announced"
-        )
+        raise UserError(f"more than the {sum(class_sizes.values())} images that were announced")
     return hashes
 
 
-def _fingerprint(
-    image_size: int, class_sizes: Mapping[str, int], hashes: list[str]
-) -> str:
+def _fingerprint(image_size: int, class_sizes: Mapping[str, int], hashes: list[str]) -> str:
     content = [image_size, list(class_sizes), list(class_sizes.values()), hashes]
     return sha256(json.dumps(content).encode()).hexdigest()[:16]
 

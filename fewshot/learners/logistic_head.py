@@ -22,7 +22,5 @@ class LogisticHeadLearner(FeatureLearner):
     ) -> logistic.LogisticHead:
         return logistic.fit(support_z_TSD, support_y_TS, n_way, c=self.config.c)
 
-    def predict_features(
-        self, state: logistic.LogisticHead, query_z_TQD: Tensor
-    ) -> Tensor:
+    def predict_features(self, state: logistic.LogisticHead, query_z_TQD: Tensor) -> Tensor:
         return logistic.logits(state, query_z_TQD)

@@ -44,15 +44,11 @@ class MTL(LogisticHeadLearner):
         super().__init__(backbone, config, n_classes)
         self.rows_CD = nn.Parameter(torch.empty(n_classes, backbone.out_dim))
         nn.init.kaiming_uniform_(self.rows_CD, a=5**0.5)
-        with (
-            torch.no_grad()
-        ):  # the authors' scale: as if each 5-way head had been drawn alone
+        with torch.no_grad():  # the authors' scale: as if each 5-way head had been drawn alone
             self.rows_CD.mul_((n_classes / 5) ** 0.5)
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD = self.backbone(batch.x_TMCHW.flatten(0, 1)).unflatten(
-            0, batch.y_TM.shape
-        )
+        z_TMD = self.backbone(batch.x_TMCHW.flatten(0, 1)).unflatten(0, batch.y_TM.shape)
         if self.config.normalize_features:
             z_TMD = normalize(z_TMD, dim=-1)
         heads_TND = self.rows_CD[batch.class_ids_TN]

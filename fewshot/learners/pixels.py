@@ -29,9 +29,7 @@ class Pixels(FeatureLearner):
     def loss(self, batch: object) -> Tensor:
         raise NotImplementedError("pixels is not trained")
 
-    def adapt_features(
-        self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int
-    ) -> Tensor:
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         return class_means(support_z_TSD, support_y_TS, n_way)
 
     def predict_features(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:

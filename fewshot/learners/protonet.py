@@ -33,9 +33,7 @@ class ProtoNet(FeatureLearner):
         logits_TQN = self.predict_features(prototypes_TND, z_TMD[:, s:])
         return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
 
-    def adapt_features(
-        self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int
-    ) -> Tensor:
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         return class_means(support_z_TSD, support_y_TS, n_way)
 
     def predict_features(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:

@@ -37,6 +37,4 @@ class Transfer(LogisticHeadLearner):
 
     def loss(self, batch: ImageBatch) -> Tensor:
         logits = self.classifier(self.backbone(batch.x_ICHW))
-        return cross_entropy(
-            logits, batch.y_I, label_smoothing=self.config.label_smoothing
-        )
+        return cross_entropy(logits, batch.y_I, label_smoothing=self.config.label_smoothing)

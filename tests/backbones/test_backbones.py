@@ -37,9 +37,7 @@ def _small(name: str, image_size: int = 32) -> Backbone:
     return BACKBONES[name](SMALL[name], image_size)
 
 
-def _images(
-    n_images: int, size: int = 32, dtype: torch.dtype = torch.float32
-) -> Tensor:
+def _images(n_images: int, size: int = 32, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(
         n_images, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(1)
     )
@@ -91,9 +89,7 @@ def test_in_eval_mode_no_image_sees_another(name: str) -> None:
 def test_a_gradient_reaches_every_parameter(name: str) -> None:
     backbone = _small(name).double()
     z = backbone(_images(8, dtype=torch.float64))
-    weights = torch.randn(
-        z.shape, dtype=z.dtype, generator=torch.Generator().manual_seed(2)
-    )
+    weights = torch.randn(z.shape, dtype=z.dtype, generator=torch.Generator().manual_seed(2))
     (z * weights).sum().backward()
     for key, parameter in backbone.named_parameters():
         assert parameter.grad is not None, key
@@ -129,9 +125,7 @@ def test_trains_under_bfloat16_autocast(name: str) -> None:
     # bfloat16 carries eight bits: 0.4 % a layer.
     assert (rounded - exact).norm() < 0.05 * exact.norm()
     loss.backward()
-    assert all(
-        p.grad is not None and p.grad.isfinite().all() for p in backbone.parameters()
-    )
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in backbone.parameters())
 
 
 def test_norm_replaces_every_batch_norm(name: str) -> None:
@@ -149,14 +143,10 @@ def test_norm_replaces_every_batch_norm(name: str) -> None:
 
 @pytest.mark.parametrize("size", [32, 21, 10, 5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_pooling_before_a_rectifier_changes_nothing(
-    size: int, dtype: torch.dtype
-) -> None:
+def test_pooling_before_a_rectifier_changes_nothing(size: int, dtype: torch.dtype) -> None:
     x = torch.randn(4, 3, size, size).to(dtype)
     assert torch.equal(F.relu(F.max_pool2d(x, 2)), F.max_pool2d(F.relu(x), 2))
-    assert torch.equal(
-        F.leaky_relu(F.max_pool2d(x, 2), 0.1), F.max_pool2d(F.leaky_relu(x, 0.1), 2)
-    )
+    assert torch.equal(F.leaky_relu(F.max_pool2d(x, 2), 0.1), F.max_pool2d(F.leaky_relu(x, 0.1), 2))
 
 
 def test_conv4_is_the_textbook_block_four_times() -> None:
@@ -190,9 +180,7 @@ def test_the_counter_counts_training_forwards_and_is_saved() -> None:
     for _ in range(3):
         backbone(x)
     backbone.eval()(x)
-    counters = {
-        k: v for k, v in backbone.state_dict().items() if k.endswith("n_forwards")
-    }
+    counters = {k: v for k, v in backbone.state_dict().items() if k.endswith("n_forwards")}
     assert [int(count) for count in counters.values()] == [3, 3]
     resumed = _small("resnet12")
     resumed.load_state_dict(backbone.state_dict())

@@ -90,9 +90,7 @@ def test_every_offset_occurs_and_half_are_mirrored() -> None:
     out = crop_flip(one.expand(n_images, -1, -1, -1), _generator())
     centre = out[:, 4, 4, :2].long()
     counts = torch.zeros(10, 10, dtype=torch.int64)
-    counts.index_put_(
-        (centre[:, 0], centre[:, 1]), torch.ones(n_images).long(), accumulate=True
-    )
+    counts.index_put_((centre[:, 0], centre[:, 1]), torch.ones(n_images).long(), accumulate=True)
     # Nine offsets each way: 4000 / 81 = 49 expected, standard deviation 7.
     assert counts[1:, 1:].min() > 15
     assert counts[1:, 1:].max() < 90
@@ -141,9 +139,7 @@ def test_each_adjustment_agrees_with_torchvision(which: int) -> None:
     factors_3I[which] = torch.linspace(0.6, 1.4, 12)
     ours = augment._jitter(x, *factors_3I).int()
     for i in range(12):
-        adjusted = ADJUSTMENTS[which](
-            x[i].permute(2, 0, 1), factors_3I[which, i].item()
-        )
+        adjusted = ADJUSTMENTS[which](x[i].permute(2, 0, 1), factors_3I[which, i].item())
         assert (ours[i] - adjusted.permute(1, 2, 0).int()).abs().max() <= 2
 
 

@@ -51,9 +51,7 @@ def test_another_process_draws_the_same() -> None:
         "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules;"
         "print(sha256(images).hexdigest())"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert out.stdout.strip() == sha256(_images(5, 1).tobytes()).hexdigest()
 
 
@@ -69,9 +67,7 @@ def test_no_two_images_are_equal() -> None:
 
 def test_characters_are_distinct_and_named_for_files() -> None:
     assert len(set(characters().values())) == 100
-    assert all(
-        name.isascii() and name.replace("-", "").isalpha() for name in characters()
-    )
+    assert all(name.isascii() and name.replace("-", "").isalpha() for name in characters())
     assert not set(characters().values()) & set(CLUTTER)
 
 
@@ -100,14 +96,10 @@ def test_no_character_is_the_box_for_a_missing_one() -> None:
     for character in [*characters().values(), *CLUTTER]:
         drawn_with = {str(font.path) for font in fonts_with(character)}
         assert len(drawn_with) >= 2
-        assert drawn_with == {
-            path for path in paths if ord(character) in charmaps[path]
-        }
+        assert drawn_with == {path for path in paths if ord(character) in charmaps[path]}
 
 
-def test_missing_fonts_are_one_clear_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_fonts_are_one_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(glyphs, "find_spec", lambda _: None)
     glyphs._fonts.cache_clear()
     with pytest.raises(UserError, match="fonts of matplotlib"):

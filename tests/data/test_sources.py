@@ -35,9 +35,7 @@ SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def picture(seed: int, size: tuple[int, int] = (8, 8)) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(
-        0, 256, (size[1], size[0], 3), np.uint8
-    )
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     return Image.fromarray(pixels)
 
 
@@ -79,15 +77,11 @@ def test_a_folder_and_a_zip_give_the_same_store(tmp_path: Path) -> None:
     stores: list[Store] = []
     for source in (lay_out(tmp_path / "set", files), pack(tmp_path / "set.zip", files)):
         reading = read_class_folders(source, 8)
-        stores.append(
-            write_store(tmp_path / f"store{len(stores)}", *reading[:2], 8, reading.info)
-        )
+        stores.append(write_store(tmp_path / f"store{len(stores)}", *reading[:2], 8, reading.info))
     one, other = stores
     assert one.class_names == CLASSES
     assert one.fingerprint == other.fingerprint
-    assert (one.path / "images.npy").read_bytes() == (
-        other.path / "images.npy"
-    ).read_bytes()
+    assert (one.path / "images.npy").read_bytes() == (other.path / "images.npy").read_bytes()
     assert one.info["source"] == "set"
     assert other.info["source"] == "set.zip"
 
@@ -107,9 +101,7 @@ def test_split_folders_are_merged_and_wrapping_ones_seen_through(
     tmp_path: Path, prefixes: tuple[str, ...]
 ) -> None:
     names = sorted(small_set())
-    placed = {
-        f"{prefixes[i % len(prefixes)]}{name}": name for i, name in enumerate(names)
-    }
+    placed = {f"{prefixes[i % len(prefixes)]}{name}": name for i, name in enumerate(names)}
     junk = [
         "__MACOSX/x.png",
         ".git/config",
@@ -144,9 +136,7 @@ def test_notes_beside_class_folders_are_ignored() -> None:
         ("stray.png", "stray.png: not directly in a class folder"),
     ],
 )
-def test_what_does_not_belong_is_named(
-    tmp_path: Path, extra: str, message: str
-) -> None:
+def test_what_does_not_belong_is_named(tmp_path: Path, extra: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         find_classes([*small_set(), extra])
 
@@ -188,9 +178,7 @@ def test_sources_that_are_nothing(tmp_path: Path, content: bytes | None) -> None
     source = tmp_path / "set.zip"
     if content is not None:
         source.write_bytes(content)
-    with pytest.raises(
-        UserError, match="set.zip: (neither a folder nor a zip|no such file)"
-    ):
+    with pytest.raises(UserError, match="set.zip: (neither a folder nor a zip|no such file)"):
         open_files(source)
 
 
@@ -202,9 +190,7 @@ def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
 def test_a_damaged_zip_member_is_named(tmp_path: Path) -> None:
     source = pack(tmp_path / "set.zip", small_set())
     raw = source.read_bytes()
-    source.write_bytes(
-        raw.replace(small_set()["bee/1.png"], bytes(len(small_set()["bee/1.png"])))
-    )
+    source.write_bytes(raw.replace(small_set()["bee/1.png"], bytes(len(small_set()["bee/1.png"]))))
     with pytest.raises(UserError, match="bee/1.png: cannot be read"):
         pixels_of(source)
 
@@ -237,9 +223,7 @@ def test_what_is_transparent_is_white() -> None:
 
 
 def test_another_format_than_the_name_says() -> None:
-    with pytest.raises(
-        UserError, match=r"^x/y\.png: the name says PNG but the content is JPEG$"
-    ):
+    with pytest.raises(UserError, match=r"^x/y\.png: the name says PNG but the content is JPEG$"):
         load_image(encode(0, "jpg"), "x/y.png", 8)
 
 
@@ -264,9 +248,7 @@ def test_the_size_must_fit_or_is_made_to() -> None:
     with pytest.raises(UserError, match=r"^x/y\.png: 12x8 pixels, not 8x8$"):
         load_image(wide, "x/y.png", 8)
     resized = picture(0, (12, 8)).resize((8, 8), Image.Resampling.BICUBIC)
-    assert np.array_equal(
-        load_image(wide, "x/y.png", 8, resize=True), np.asarray(resized)
-    )
+    assert np.array_equal(load_image(wide, "x/y.png", 8, resize=True), np.asarray(resized))
 
 
 # -- CIFAR-100
@@ -278,7 +260,7 @@ PicklerInPython: Any = pickle._Pickler
 class Python2Pickler(PicklerInPython):  # type: ignore[misc]
     """Writes strings as Python 2 did, which is how the official archive was made."""
 
-    dispatch = dict(PicklerInPython.dispatch)
+    dispatch: ClassVar = dict(PicklerInPython.dispatch)
 
     def save_string(self, value: str | bytes) -> None:
         raw = value.encode() if isinstance(value, str) else value
@@ -312,20 +294,14 @@ def cifar_images(per_class: int) -> dict[str, bytes]:
     }
 
 
-def official_files(
-    images: dict[str, bytes], dump: Callable[[object], bytes]
-) -> dict[str, bytes]:
+def official_files(images: dict[str, bytes], dump: Callable[[object], bytes]) -> dict[str, bytes]:
     names = sorted({name.split("/")[0] for name in images})
-    shuffled = [
-        list(images)[i] for i in np.random.default_rng(1).permutation(len(images))
-    ]
+    shuffled = [list(images)[i] for i in np.random.default_rng(1).permutation(len(images))]
     n_train = len(shuffled) * 2 // 3
     files = {"meta": dump({"fine_label_names": names, "coarse_label_names": ["x"]})}
     for batch, members in (("train", shuffled[:n_train]), ("test", shuffled[n_train:])):
         table = {
-            "data": np.frombuffer(
-                b"".join(images[m] for m in members), np.uint8
-            ).reshape(-1, 3072),
+            "data": np.frombuffer(b"".join(images[m] for m in members), np.uint8).reshape(-1, 3072),
             "fine_labels": [names.index(m.split("/")[0]) for m in members],
             "filenames": [m.split("/")[1] for m in members],
             "batch_label": f"{batch}ing batch 1 of 1",
@@ -393,9 +369,7 @@ def test_splits_of_a_store_are_disjoint_rows(tmp_path: Path) -> None:
             assert opened.class_names == load_split(name).classes(part)
             assert opened.image_size == 32
             ranges = zip(opened.class_starts, opened.class_sizes, strict=True)
-            rows += [
-                row for start, size in ranges for row in range(start, start + size)
-            ]
+            rows += [row for start, size in ranges for row in range(start, start + size)]
         assert sorted(rows) == list(range(300))
     assert data.available(tmp_path) == ["cifar-fs", "fc100"]
     info = data.dataset_info("fc100", tmp_path)
@@ -404,14 +378,10 @@ def test_splits_of_a_store_are_disjoint_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [cifar.read, mini_imagenet.read])
-def test_classes_and_counts_must_be_exact(
-    tmp_path: Path, read: Callable[..., Any]
-) -> None:
+def test_classes_and_counts_must_be_exact(tmp_path: Path, read: Callable[..., Any]) -> None:
     split = load_split("cifar-fs" if read is cifar.read else "mini-imagenet")
     names = (*split.train, *split.val, *split.test)
-    source = lay_out(
-        tmp_path, {f"{name}/{i}.png": b"" for name in names for i in range(2)}
-    )
+    source = lay_out(tmp_path, {f"{name}/{i}.png": b"" for name in names for i in range(2)})
     assert len(read(source, per_class=2).class_sizes) == 100  # no image is decoded yet
     with pytest.raises(UserError, match="has 2 images, not 600"):
         read(source)
@@ -456,16 +426,14 @@ def test_damaged_official_archives(tmp_path: Path) -> None:
             ("train", b""),
             ("train", whole["cifar-100-python/train"][:-40]),
             ("meta", b"junk"),
+            ("test", dump_python2({"data": np.zeros((1, 3072)), "fine_labels": [0]})),
+            ("test", dump_python2({"data": np.zeros((1, 9), np.uint8)})),
         ]
-        + [("test", dump_python2({"data": np.zeros((1, 3072)), "fine_labels": [0]}))]
-        + [("test", dump_python2({"data": np.zeros((1, 9), np.uint8)}))]
     ):
         files = {**whole, f"cifar-100-python/{name}": content}
         with pytest.raises(UserError, match="not the CIFAR-100 Python archive"):
             cifar.read(tar(tmp_path / f"{i}.tgz", files), per_class=1)
-    without = {
-        name: content for name, content in whole.items() if not name.endswith("test")
-    }
+    without = {name: content for name, content in whole.items() if not name.endswith("test")}
     with pytest.raises(UserError, match="no file 'test'"):
         cifar.read(tar(tmp_path / "no-test.tgz", without), per_class=1)
     with pytest.raises(UserError, match="test: No such file"):
@@ -496,13 +464,9 @@ def test_a_failed_download_says_the_manual_way(
 # -- one's own images, and names
 
 
-def import_birds(
-    directory: Path, split: str | None = "60/20/20", **options: Any
-) -> Any:
+def import_birds(directory: Path, split: str | None = "60/20/20", **options: Any) -> Any:
     source = lay_out(directory / "photos", small_set())
-    return data.import_dataset(
-        "my-birds", source, directory / "data", split=split, **options
-    )
+    return data.import_dataset("my-birds", source, directory / "data", split=split, **options)
 
 
 def test_own_images_are_resized_and_split(tmp_path: Path) -> None:
@@ -568,13 +532,9 @@ def test_glyphs_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         time.sleep(0.1)
         return Reading(*data.glyphs.read(images_per_class=1))
 
-    monkeypatch.setitem(
-        data.DATASETS, "glyphs", replace(data.DATASETS["glyphs"], read=read)
-    )
+    monkeypatch.setitem(data.DATASETS, "glyphs", replace(data.DATASETS["glyphs"], read=read))
     with ThreadPoolExecutor(3) as pool:  # all of them find no store at first
-        opened = pool.map(
-            lambda part: data.open_source("glyphs", part, tmp_path), SPLITS
-        )
+        opened = pool.map(lambda part: data.open_source("glyphs", part, tmp_path), SPLITS)
         prints = {source.fingerprint for source in opened}
     assert len(prints) == len(drawn) == 1
     data.verify_dataset("glyphs", tmp_path)

@@ -59,9 +59,7 @@ def test_a_class_in_two_splits_is_refused(one: str, other: str) -> None:
     parts[one].append("owl")
     parts[other].append("owl")
     text = "\n".join(f"{name} = {names}" for name, names in parts.items())
-    with pytest.raises(
-        UserError, match=f"^mine.toml: class 'owl' is in both {one} and {other}$"
-    ):
+    with pytest.raises(UserError, match=f"^mine.toml: class 'owl' is in both {one} and {other}$"):
         parse_split(text, "mine.toml")
 
 
@@ -100,10 +98,7 @@ def test_a_split_survives_writing(names: list[str], source: str) -> None:
     again = parse_split(format_split(split))
     assert again == split
     assert (
-        tomllib.loads(format_split(ClassSplit(("a",), ("b",), ("c",), source)))[
-            "source"
-        ]
-        == source
+        tomllib.loads(format_split(ClassSplit(("a",), ("b",), ("c",), source)))["source"] == source
     )
 
 
@@ -128,9 +123,7 @@ def test_class_sizes_are_checked() -> None:
     st.tuples(*[st.floats(0.01, 100)] * 3),
     st.integers(0, 2**32),
 )
-def test_every_class_is_dealt_once(
-    n: int, weights: tuple[float, float, float], seed: int
-) -> None:
+def test_every_class_is_dealt_once(n: int, weights: tuple[float, float, float], seed: int) -> None:
     names = [f"class {i}" for i in range(n)]
     split = split_by_fractions(names, weights, seed)
     assert sorted((*split.train, *split.val, *split.test)) == sorted(names)
@@ -138,9 +131,7 @@ def test_every_class_is_dealt_once(
         exact = n * weight / sum(weights)
         count = len(split.classes(part))
         assert count >= 1
-        if min(weights) * n >= sum(
-            weights
-        ):  # no class had to be moved to an empty split
+        if min(weights) * n >= sum(weights):  # no class had to be moved to an empty split
             assert abs(count - exact) < 1 + 1e-6
 
 
@@ -152,9 +143,7 @@ def test_dealing_depends_on_the_names_and_the_seed_alone() -> None:
     assert split.val != split_by_fractions(names, (0.64, 0.16, 0.20), seed=1).val
 
 
-@pytest.mark.parametrize(
-    ("n", "weights"), [(2, (1, 1, 1)), (9, (1, 0, 1)), (0, (1, 1, 1))]
-)
+@pytest.mark.parametrize(("n", "weights"), [(2, (1, 1, 1)), (9, (1, 0, 1)), (0, (1, 1, 1))])
 def test_what_cannot_be_dealt(n: int, weights: tuple[float, float, float]) -> None:
     with pytest.raises(UserError, match="cannot split"):
         split_by_fractions([str(i) for i in range(n)], weights)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot.data.atomic import only_writer
+from fewshot.atomic import only_writer
 from fewshot.data.store import Store, open_store, verify_store, write_store
 from fewshot.errors import UserError
 
@@ -56,9 +56,7 @@ def test_what_is_written_is_read(
     assert store.class_names == tuple(sizes)
     assert np.array_equal(store.images_IHWC, images)
     assert store.class_sizes.tolist() == list(sizes.values())
-    assert store.class_starts.tolist() == [
-        sum(store.class_sizes[:c]) for c in range(len(sizes))
-    ]
+    assert store.class_starts.tolist() == [sum(store.class_sizes[:c]) for c in range(len(sizes))]
     assert store.info["source"] == "a.zip"
     verify_store(store)
 
@@ -66,9 +64,7 @@ def test_what_is_written_is_read(
 def test_the_array_is_plain_npy(tmp_path: Path) -> None:
     write(tmp_path / "set")
     np.save(tmp_path / "plain.npy", make_images())
-    assert (tmp_path / "set/images.npy").read_bytes() == (
-        tmp_path / "plain.npy"
-    ).read_bytes()
+    assert (tmp_path / "set/images.npy").read_bytes() == (tmp_path / "plain.npy").read_bytes()
 
 
 def test_the_fingerprint_follows_names_sizes_and_pixels(tmp_path: Path) -> None:
@@ -157,9 +153,7 @@ def test_the_next_writer_clears_what_a_killed_one_left(tmp_path: Path) -> None:
         (make_images().astype(np.float32), "float32"),
     ],
 )
-def test_images_must_be_those_announced(
-    tmp_path: Path, images: np.ndarray, message: str
-) -> None:
+def test_images_must_be_those_announced(tmp_path: Path, images: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         write(tmp_path / "set", images=images)
     assert not os.listdir(tmp_path)
@@ -193,9 +187,7 @@ def test_a_missing_store_says_what_to_do(tmp_path: Path) -> None:
         open_store(tmp_path / "cifar-fs")
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}', b"null"]
-)
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"version": 1}', b"null"])
 def test_a_damaged_index_is_a_plain_error(tmp_path: Path, content: bytes) -> None:
     write(tmp_path / "set")
     (tmp_path / "set/index.json").write_bytes(content)
@@ -220,9 +212,7 @@ def test_truncated_images_are_a_plain_error(tmp_path: Path, keep: int) -> None:
         ("image_size", 6, "does not fit"),
     ],
 )
-def test_an_index_that_does_not_fit(
-    tmp_path: Path, key: str, value: object, message: str
-) -> None:
+def test_an_index_that_does_not_fit(tmp_path: Path, key: str, value: object, message: str) -> None:
     write(tmp_path / "set")
     index = tmp_path / "set/index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), key: value}))

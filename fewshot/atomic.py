@@ -40,9 +40,7 @@ def only_writer(path: Path) -> Iterator[None]:
         lock = FileLock(path.parent / f".{path.name}.lock")
         lock.acquire()
     except OSError as error:
-        raise UserError(
-            f"{path.parent}: cannot write ({error.strerror or error})"
-        ) from error
+        raise UserError(f"{path.parent}: cannot write ({error.strerror or error})") from error
     try:
         for leftover in path.parent.glob(f".{path.name}.tmp-*"):
             shutil.rmtree(leftover, ignore_errors=True)
