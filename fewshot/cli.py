@@ -192,6 +192,15 @@ def data_fetch(name: str, data: DataOption = None) -> None:
     _print_info(dataset_info(name, data_dir(data)))
 
 
+@data_app.command("verify")
+def data_verify(name: str, data: DataOption = None) -> None:
+    """Read every image of a store again and compare with its fingerprint."""
+    from fewshot.data import data_dir, verify_dataset
+
+    verify_dataset(name, data_dir(data))
+    print(f"{name}: every image is as it was imported")
+
+
 @data_app.command("info")
 def data_info(
     name: Annotated[str | None, typer.Argument()] = None, data: DataOption = None
@@ -209,6 +218,8 @@ def data_info(
 def _print_info(info: dict[str, object]) -> None:
     width = max(map(len, info))
     for key, value in info.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{part} {count}" for part, count in value.items())
         print(f"{key:{width}}  {value}")
 
 

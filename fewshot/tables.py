@@ -77,14 +77,15 @@ def render(cells: Sequence[CellResult], form: Format, width: int | None = None) 
     header, lines = _text_cells(rows)
     if form == "md":
         body = [header, ["---"] * len(header), *lines]
-        return "\n".join(f"| {' | '.join(line)} |" for line in body) + f"\n\n{NOTE}\n"
+        table = "\n".join(f"| {' | '.join(line)} |" for line in body)
+        return f"{table}\n\n{_footer(cells)}\n"
     if form == "latex":
         return _latex(header, lines)
     if form == "csv":
         return _csv(rows)
     if form == "json":
         return json.dumps(_records(rows), indent=2) + "\n"
-    return _text(header, lines, width)
+    return _text(header, lines, _footer(cells), width)
 
 
 def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, str, str]:
@@ -158,6 +159,10 @@ def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
     )
 
 
+def _adapt_predict_ms(cell: CellResult) -> float:
+    return float((cell.episodes["adapt_ms"] + cell.episodes["predict_ms"]).mean())
+
+
 def _refuse_unlike(cells: Sequence[CellResult]) -> None:
     seen: dict[str, tuple[str, str, CellResult]] = {}
     for cell in cells:
@@ -173,6 +178,31 @@ def _refuse_unlike(cells: Sequence[CellResult]) -> None:
                     f"{column}: {cell.run['cell']} and {first[2].run['cell']} were scored on "
                     f"different {kind}; they cannot stand in one table"
                 )
+
+
+def _footer(cells: Sequence[CellResult]) -> str:
+    """What the numbers are, and on what machine and at which commit they were measured."""
+    scoring = sorted(
+        {
+            f"{s['episodes']:,} episodes of {s['n_query']} queries a class"
+            for s in (cell.run["config"]["scoring"] for cell in cells)
+        }
+    )
+    hosts = sorted({_host(cell.run) for cell in cells})
+    commits = sorted({_commit(cell.run["git"]) for cell in cells})
+    return f"{NOTE} {'; '.join(scoring)}. On {'; '.join(hosts)}; commit {', '.join(commits)}."
+
+
+def _host(run: dict[str, Any]) -> str:
+    host = run["host"]
+    torch = f"torch {host['versions']['torch']}"
+    return f"{host['gpu'] or host['processor']}, {host['threads']} threads, {torch}"
+
+
+def _commit(git: dict[str, Any] | None) -> str:
+    if git is None:
+        return "unknown"
+    return git["commit"][:7] + (" with changes" if git["changed"] else "")
 
 
 def _text_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -210,8 +240,8 @@ def _duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def _text(header: list[str], lines: list[list[str]], width: int | None) -> str:
-    table = RichTable(*header, caption=NOTE, caption_justify="left")
+def _text(header: list[str], lines: list[list[str]], footer: str, width: int | None) -> str:
+    table = RichTable(*header, caption=footer, caption_justify="left")
     for line in lines:
         table.add_row(*line)
     out = io.StringIO()

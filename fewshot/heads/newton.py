@@ -74,7 +74,7 @@ def solve(
     z_TSD: features in float64; centred ones converge faster. target_TSN: one-hot labels.
     """
     coef_TSN = torch.zeros_like(target_TSN)
-    bias_TN = coef_TSN[:, 0].clone()
+    bias_TN = torch.zeros_like(target_TSN[:, 0])
     gram_TSS = z_TSD @ z_TSD.mT
     diagonal_TS = gram_TSS.diagonal(dim1=-2, dim2=-1)
     radius_T = diagonal_TS.amax(-1).sqrt().clamp(min=1)
@@ -85,8 +85,8 @@ def solve(
         target_TSN=target_TSN,
         radius_T=radius_T,
         hard_T=torch.zeros_like(radius_T, dtype=torch.bool),
-        coef_TSN=coef_TSN,
-        bias_TN=bias_TN,
+        coef_TSN=coef_TSN.clone(),
+        bias_TN=bias_TN.clone(),
         logits_TSN=torch.zeros_like(target_TSN),
     )
     for iteration in range(max_iterations + 1):
@@ -183,7 +183,8 @@ def _exact_step(now: _Problems, down: _Descent, c: float) -> _Step:
     right_TM = torch.cat([e_gram_r_TNS.sum(1), down.bias_TN - e_gram_r_TNS.sum(-1)], -1)
     root_TMM = torch.linalg.cholesky_ex(system_TMM).L
     solution_TM = torch.cholesky_solve(right_TM.unsqueeze(-1), root_TMM).squeeze(-1)
-    g_TS, u_TN = solution_TM.split(now.target_TSN.shape[1:], -1)
+    n_support = now.gram_TSS.shape[-1]
+    g_TS, u_TN = solution_TM[:, :n_support], solution_TM[:, n_support:]
     e_g_TNS = (e_TNSS @ g_TS[:, None, :, None]).squeeze(-1)
     e_f_TNS = e_gram_r_TNS + row_sum_TNS * u_TN.unsqueeze(-1) - e_g_TNS
     step_TSN = down.coef_TSN - e_f_TNS.mT
