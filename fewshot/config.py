@@ -23,6 +23,15 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Origins = Mapping[str, str]
 T = TypeVar("T")
+LATER = "later"
+
+
+def added_later(default: Any) -> Any:
+    """An option that did not exist from the start, and whose default is how it was before.
+
+    At its default it stays out of the hash, so that cells measured before keep their names.
+    """
+    return field(default=default, metadata={LATER: True})
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ class Cell:
     def id(self) -> str:
         """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`."""
         t, s = self.training, self.scoring
-        digest = _short_hash((asdict(t), asdict(s)))
+        digest = _short_hash((t, s))
         return f"{t.dataset}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
 
     def resolved(self) -> dict[str, Any]:
@@ -308,5 +317,17 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _short_hash(value: Any) -> str:
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    return sha256(json.dumps(_identity(value), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _identity(value: Any) -> Any:
+    """What of a configuration makes its name: all of it, but for later options at their default."""
+    if isinstance(value, tuple | list):
+        return [_identity(item) for item in value]
+    if not is_dataclass(value):
+        return value
+    return {
+        f.name: _identity(getattr(value, f.name))
+        for f in fields(value)
+        if not (f.metadata.get(LATER) and getattr(value, f.name) == f.default)
+    }

@@ -78,7 +78,7 @@ def read_cells(folder: Path) -> list[CellResult]:
     Raises UserError when there are none, or when a file is not what its name says.
     """
     cells = [
-        _read_cell(path.parent)
+        read_cell(path.parent)
         for path in sorted(folder.glob("**/run.json"))
         if is_complete(path.parent) and not path.parent.name.startswith(".")
     ]
@@ -87,7 +87,8 @@ def read_cells(folder: Path) -> list[CellResult]:
     return cells
 
 
-def _read_cell(folder: Path) -> CellResult:
+def read_cell(folder: Path) -> CellResult:
+    """One finished cell. Raises UserError when a file is not what its name says."""
     try:
         run = json.loads((folder / "run.json").read_text())
     except ValueError as error:

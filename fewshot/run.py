@@ -28,6 +28,7 @@ from fewshot.results import (
     TRAINING_FILES,
     TRAININGS,
     is_complete,
+    read_cell,
     read_curve,
     read_training,
     write_cell,
@@ -35,7 +36,7 @@ from fewshot.results import (
     write_json,
 )
 from fewshot.sampling import EpisodeShape, Split
-from fewshot.train import Trained, curve_rows, train
+from fewshot.train import curve_rows, train
 
 Say = Callable[[str], None]
 COPIES_AUGMENT = "crop_flip_jitter"  # of the support, as Tian et al. (2020) did
@@ -137,17 +138,16 @@ def run_cells(
     for the same training share it. An interrupt leaves finished cells and trainings whole and
     everything else to the next run.
     """
+    place = _Place(results, data_dir, device, say, host.describe(device), host.git_state())
     summary = Summary([], [], [])
     trained_now: set[str] = set()
     for number, cell in enumerate(cells, 1):
-        folder = results / cell.benchmark / cell.id
-        if is_complete(folder) and not force:
+        if not force and _is_current(cell, place):
             summary.skipped.append(cell.id)
             continue
         say(f"[{number}/{len(cells)}] {cell.id}")
         try:
-            retrain = force and cell.training.id not in trained_now
-            _run_cell(cell, folder, results / TRAININGS, data_dir, device, say, retrain)
+            _run_cell(cell, place, retrain=force and cell.training.id not in trained_now)
         except UserError:
             raise
         except Exception as error:
@@ -160,33 +160,63 @@ def run_cells(
     return summary
 
 
-def _run_cell(
-    cell: Cell,
-    folder: Path,
-    trainings: Path,
-    data_dir: Path,
-    device: torch.device,
-    say: Say,
-    retrain: bool,
-) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """Where and with what a run is done; `git` as it stood when the run began."""
+
+    results: Path
+    data_dir: Path
+    device: torch.device
+    say: Say
+    host: dict[str, Any]
+    git: dict[str, Any] | None
+
+    def cell_folder(self, cell: Cell) -> Path:
+        return self.results / cell.benchmark / cell.id
+
+    def training_folder(self, training: Training) -> Path:
+        return self.results / TRAININGS / training.id
+
+    def open(self, training: Training, split: Split) -> EpisodeSource:
+        return open_source(training.dataset, split, self.data_dir)
+
+
+def _is_current(cell: Cell, place: _Place) -> bool:
+    """Whether a cell is done, and on the images that the data set has now."""
+    folder = place.cell_folder(cell)
+    if not is_complete(folder):
+        return False
+    fingerprint = place.open(cell.training, "train").fingerprint
+    return bool(read_cell(folder).run["dataset"]["fingerprint"] == fingerprint)
+
+
+def _run_cell(cell: Cell, place: _Place, retrain: bool) -> None:
     training = cell.training
-    learner = build_learner(training, open_source(training.dataset, "train", data_dir), device)
+    learner = build_learner(training, place.open(training, "train"), place.device)
     spent, curve = None, list[dict[str, Any]]()
     if learner.trains_on != "nothing":
-        trained = trainings / training.id
-        with only_writer(trained):
-            if retrain or not is_complete(trained, TRAINING_FILES):
-                _run_training(cell, learner, trained, data_dir, device, say)
-        spent, curve = read_training(trained), read_curve(trained / "curve.csv")
-        weights = torch.load(trained / "checkpoint.pt", device, weights_only=True)
+        folder = place.training_folder(training)
+        with only_writer(folder):
+            if retrain or not _is_trained(training, place):
+                _run_training(cell, learner, place)
+        spent, curve = read_training(folder), read_curve(folder / "curve.csv")
+        weights = torch.load(folder / "checkpoint.pt", place.device, weights_only=True)
         learner.load_state_dict(weights)
-    source = open_source(training.dataset, "test", data_dir)
-    host.reset_peak_memory(device)
-    score = evaluate(learner, source, cell.scoring, AUGMENTS[COPIES_AUGMENT], device)
-    with only_writer(folder):
-        record = _run_record(cell, learner, source, score, spent, device)
-        write_cell(folder, record, curve, score.episodes)
-    say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
+    source = place.open(training, "test")
+    host.reset_peak_memory(place.device)
+    score = evaluate(learner, source, cell.scoring, AUGMENTS[COPIES_AUGMENT], place.device)
+    record = _run_record(cell, learner, source, score, spent, place)
+    with only_writer(place.cell_folder(cell)):
+        write_cell(place.cell_folder(cell), record, curve, score.episodes)
+    place.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
+
+
+def _is_trained(training: Training, place: _Place) -> bool:
+    folder = place.training_folder(training)
+    if not is_complete(folder, TRAINING_FILES):
+        return False
+    fingerprint = place.open(training, "train").fingerprint
+    return bool(read_training(folder)["fingerprint"] == fingerprint)
 
 
 def build_learner(training: Training, source: EpisodeSource, device: torch.device) -> Learner:
@@ -203,44 +233,39 @@ def build_learner(training: Training, source: EpisodeSource, device: torch.devic
     return learner.to(device, memory_format=torch.channels_last)
 
 
-def _run_training(
-    cell: Cell, learner: Learner, folder: Path, data_dir: Path, device: torch.device, say: Say
-) -> None:
-    training, recipe = cell.training, cell.training.recipe
-    train_source = open_source(training.dataset, "train", data_dir)
-    val_source = open_source(training.dataset, "val", data_dir)
+def _run_training(cell: Cell, learner: Learner, place: _Place) -> None:
+    training, recipe, device = cell.training, cell.training.recipe, place.device
+    train_source, val_source = place.open(training, "train"), place.open(training, "val")
+    no_augment = AUGMENTS["none"]
 
     def validate(candidate: Learner) -> float:
-        return evaluate(
-            candidate, val_source, recipe.val_scoring, AUGMENTS["none"], device
-        ).accuracy
+        return evaluate(candidate, val_source, recipe.val_scoring, no_augment, device).accuracy
 
     host.reset_peak_memory(device)
     augment = AUGMENTS[recipe.augment]
-    trained = train(learner, train_source, augment, validate, recipe, training.seed, device, say)
-    with new_folder(folder) as temporary:
+    trained = train(
+        learner, train_source, augment, validate, recipe, training.seed, device, place.say
+    )
+    spent = trained.spent
+    record = {
+        "id": training.id,
+        "ran_for": cell.id,
+        "fingerprint": train_source.fingerprint,
+        "finished": _now(),
+        "selected_step": trained.selected_step,
+        "spent": asdict(spent),
+        "peak_memory_mb": _megabytes(host.peak_memory_bytes(device)),
+        "host": place.host,
+        "git": place.git,
+    }
+    with new_folder(place.training_folder(training)) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
-        write_json(temporary / "training.json", _training_record(cell, trained, device))
-    spent = trained.spent
-    say(
+        write_json(temporary / "training.json", record)
+    place.say(
         f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s "
         f"({spent.images / spent.train_s:,.0f} images/s)"
     )
-
-
-def _training_record(cell: Cell, trained: Trained, device: torch.device) -> dict[str, Any]:
-    """training.json: what the training cost, and for which cell it was first run."""
-    return {
-        "id": cell.training.id,
-        "ran_for": cell.id,
-        "finished": _now(),
-        "selected_step": trained.selected_step,
-        "spent": asdict(trained.spent),
-        "peak_memory_mb": round(host.peak_memory_bytes(device) / 2**20),
-        "host": host.describe(device),
-        "git": host.git_state(),
-    }
 
 
 def _run_record(
@@ -249,7 +274,7 @@ def _run_record(
     source: EpisodeSource,
     score: Score,
     training: dict[str, Any] | None,
-    device: torch.device,
+    place: _Place,
 ) -> dict[str, Any]:
     """run.json: everything a reader needs to defend or to repeat the cell."""
     recipe = cell.training.recipe
@@ -278,11 +303,15 @@ def _run_record(
             "accuracy": score.accuracy,
             "embed_s": score.embed_s,
             "total_s": score.total_s,
-            "peak_memory_mb": round(host.peak_memory_bytes(device) / 2**20),
+            "peak_memory_mb": _megabytes(host.peak_memory_bytes(place.device)),
         },
-        "host": host.describe(device),
-        "git": host.git_state(),
+        "host": place.host,
+        "git": place.git,
     }
+
+
+def _megabytes(n_bytes: int) -> int:
+    return round(n_bytes / 2**20)
 
 
 def _now() -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fewshot.config import Cell, OptionClasses, load_benchmark
+from fewshot.config import Cell, OptionClasses, added_later, load_benchmark
 from fewshot.errors import UserError
 
 
@@ -12,6 +12,7 @@ from fewshot.errors import UserError
 class LearnerConfig:
     c: float = 1.0
     deep: bool = False
+    wide: bool = added_later(False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ def test_ids_follow_from_the_resolved_values_alone():
     assert load(TEXT, "recipe.lr=0.1")[0].id == load()[0].id
     relabelled = load(TEXT + 'label = "a name"')[0]
     assert (relabelled.id, relabelled.label) == (load()[0].id, "a name")
+
+
+def test_an_option_added_later_renames_only_the_cells_that_use_it():
+    assert load(TEXT, "learner_options.wide=false")[0].id == load()[0].id
+    assert load(TEXT, "learner_options.wide=true")[0].id != load()[0].id
+    assert load()[0].resolved()["training"]["learner_options"]["wide"] is False
 
 
 def test_ids_of_a_known_cell_never_change():

@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewshot.errors import UserError
 from fewshot.protocols import Backbone
 
 N_BLOCKS = 4
@@ -40,7 +41,7 @@ class Conv4(Backbone):
         super().__init__()
         side = image_size // 2**N_BLOCKS
         if side == 0:
-            raise ValueError(f"conv4 halves images {N_BLOCKS} times: {image_size} px is too small")
+            raise UserError(f"conv4 halves images {N_BLOCKS} times: {image_size} px is too small")
         self.config = config
         self.out_dim = config.filters * side**2
         widths = [3] + [config.filters] * N_BLOCKS

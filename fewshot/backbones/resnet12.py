@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fewshot.errors import UserError
 from fewshot.protocols import Backbone
 
 LEAK = 0.1
@@ -47,7 +48,7 @@ class ResNet12(Backbone):
         super().__init__()
         n_stages = len(config.widths)
         if image_size < 2**n_stages:
-            raise ValueError(f"resnet12 halves images {n_stages} times: {image_size} px is too few")
+            raise UserError(f"resnet12 halves images {n_stages} times: {image_size} px is too few")
         self.config = config
         self.out_dim = config.widths[-1]
         block_size = config.dropblock_size or (2 if image_size <= 32 else 5)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fewshot.backbones import BACKBONES, Conv4, ResNet12
 from fewshot.backbones.resnet12 import DropBlock
+from fewshot.errors import UserError
 from fewshot.protocols import Backbone
 
 SMALL: dict[str, Any] = {
@@ -71,7 +72,7 @@ def test_out_dim_is_what_comes_out(name: str, size: int) -> None:
 
 
 def test_an_image_too_small_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="15 px"):
+    with pytest.raises(UserError, match="15 px"):
         _small(name, 15)
 
 
