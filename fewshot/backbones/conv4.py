@@ -32,11 +32,7 @@ class Conv4(Backbone):
         filters: int = 64
 
     def __init__(
-        self,
-        config: Config,
-        image_size: int,
-        *,
-        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        self, config: Config, image_size: int, *, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
     ) -> None:
         super().__init__()
         side = image_size // 2**N_BLOCKS

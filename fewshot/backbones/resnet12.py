@@ -39,11 +39,7 @@ class ResNet12(Backbone):
         dropblock_warmup: int = 40_000
 
     def __init__(
-        self,
-        config: Config,
-        image_size: int,
-        *,
-        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        self, config: Config, image_size: int, *, norm: Callable[[int], nn.Module] = nn.BatchNorm2d
     ) -> None:
         super().__init__()
         n_stages = len(config.widths)

@@ -51,12 +51,7 @@ def available(directory: Path) -> list[str]:
 
 
 def import_dataset(
-    name: str,
-    source: Path,
-    directory: Path,
-    *,
-    size: int | None = None,
-    split: str | None = None,
+    name: str, source: Path, directory: Path, *, size: int | None = None, split: str | None = None
 ) -> Store:
     """Read a source into the store `directory`/`name`, in place of an older one.
 

@@ -110,10 +110,7 @@ def _read_batches(open_file: Callable[[str], IO[bytes]], source_name: str) -> Re
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(f"{source_name}: {NOT_CIFAR} ({error})") from error
     class_sizes = dict(sorted(Counter(labels).items()))
-    info = {
-        "source": source_name,
-        "how": "official Python archive, train and test merged",
-    }
+    info = {"source": source_name, "how": "official Python archive, train and test merged"}
     return Reading(class_sizes, (pixels[row] for _, _, row in order), info)
 
 

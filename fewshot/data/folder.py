@@ -5,12 +5,7 @@ from pathlib import Path
 
 from fewshot.data.images import read_class_folders
 from fewshot.data.source import Reading
-from fewshot.data.splits import (
-    ClassSplit,
-    parse_fractions,
-    parse_split,
-    split_by_fractions,
-)
+from fewshot.data.splits import ClassSplit, parse_fractions, parse_split, split_by_fractions
 from fewshot.errors import UserError
 
 IMAGE_SIZE = 84

@@ -49,10 +49,7 @@ CLUTTER = "0123456789%&?@#$"
 _FONT_PX = 40
 _INK_PX = 21  # the longer side of a character in an image, before the random scale
 _STROKES = (0.0, 1.0)  # added around the outline, in font pixels
-_N_DRAWS, _N_COLOUR_DRAWS = (
-    64,
-    24,
-)  # random numbers set aside for an image; of those, for colours
+_N_DRAWS, _N_COLOUR_DRAWS = (64, 24)  # random numbers set aside for an image; of those, for colours
 _T = TypeVar("_T")
 
 

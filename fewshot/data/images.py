@@ -16,10 +16,7 @@ from fewshot.data.source import Reading
 from fewshot.errors import UserError
 
 _NAMED_ALIKE = ("PNG", "JPEG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
-FORMATS = {f".{name.lower()}": name for name in _NAMED_ALIKE} | {
-    ".jpg": "JPEG",
-    ".tif": "TIFF",
-}
+FORMATS = {f".{name.lower()}": name for name in _NAMED_ALIKE} | {".jpg": "JPEG", ".tif": "TIFF"}
 NOTES = {".txt", ".csv", ".json", ".md"}
 SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test"}
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
@@ -70,13 +67,7 @@ def open_files(source: Path) -> Files:
     def read(name: str) -> bytes:
         try:
             return archive.read(members[name])
-        except (
-            BadZipFile,
-            OSError,
-            RuntimeError,
-            NotImplementedError,
-            ValueError,
-        ) as error:
+        except (BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError) as error:
             raise UserError(f"{name}: cannot be read from {source.name} ({error})") from error
 
     return Files(sorted(members), read)

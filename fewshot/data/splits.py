@@ -91,8 +91,7 @@ def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{label}: '{split}' must be a list of class names")
     return ClassSplit(
-        *(tuple(sorted(table[split])) for split in SPLITS),
-        source=str(table.get("source", label)),
+        *(tuple(sorted(table[split])) for split in SPLITS), source=str(table.get("source", label))
     )
 
 
@@ -100,11 +99,7 @@ def format_split(split: ClassSplit) -> str:
     """The TOML text that `parse_split` reads back as the same split."""
     lines = [f"source = {_quote(split.source)}"]
     for name in SPLITS:
-        lines += [
-            f"{name} = [",
-            *(f"    {_quote(c)}," for c in split.classes(name)),
-            "]",
-        ]
+        lines += [f"{name} = [", *(f"    {_quote(c)}," for c in split.classes(name)), "]"]
     return "\n".join(lines) + "\n"
 
 

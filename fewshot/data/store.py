@@ -71,10 +71,7 @@ def write_store(
             "class_sizes": list(class_sizes.values()),
             "class_hashes": hashes,
             "fingerprint": _fingerprint(image_size, class_sizes, hashes),
-            "info": {
-                **info,
-                "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
+            "info": {**info, "written": datetime.now(UTC).isoformat(timespec="seconds")},
         }
         index_text = json.dumps(index, indent=1, ensure_ascii=False)
         for name, text in {**(extra_files or {}), INDEX: index_text}.items():
@@ -104,14 +101,7 @@ def open_store(path: Path) -> Store:
             and _fingerprint(size, dict(zip(names, sizes, strict=True)), hashes)
             == index["fingerprint"]
         )
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error}); import it again") from error
     if not sound:
         raise UserError(f"{path}: damaged ({IMAGES} does not fit {INDEX}); import it again")
@@ -138,20 +128,13 @@ def verify_store(store: Store) -> None:
 
 
 def _write_images(
-    file: BinaryIO,
-    class_sizes: Mapping[str, int],
-    images: Iterator[np.ndarray],
-    image_size: int,
+    file: BinaryIO, class_sizes: Mapping[str, int], images: Iterator[np.ndarray], image_size: int
 ) -> list[str]:
     """Stream the array in the .npy format, with plain writes: to these a full disk is an error."""
     if list(class_sizes) != sorted(class_sizes):
         raise ValueError("class_sizes must be sorted by class name")
     shape = (image_size, image_size, 3)
-    header = {
-        "descr": "|u1",
-        "fortran_order": False,
-        "shape": (sum(class_sizes.values()), *shape),
-    }
+    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(class_sizes.values()), *shape)}
     np.lib.format.write_array_header_1_0(file, header)
     hashes = []
     for name, size in class_sizes.items():

@@ -99,9 +99,7 @@ def logits(head: LogisticHead, query_z_TQD: Tensor) -> Tensor:
     dtype = torch.promote_types(query_z_TQD.dtype, head.bias_TN.dtype)
     with torch.autocast(query_z_TQD.device.type, enabled=False):
         return torch.baddbmm(
-            head.bias_TN.unsqueeze(1).to(dtype),
-            query_z_TQD.to(dtype),
-            head.weight_TND.mT.to(dtype),
+            head.bias_TN.unsqueeze(1).to(dtype), query_z_TQD.to(dtype), head.weight_TND.mT.to(dtype)
         )
 
 

@@ -30,8 +30,7 @@ def _find_crop(out_HWC: Tensor, x_HWC: Tensor, pad: int) -> list[tuple[int, int,
         for left in range(2 * pad + 1)
         for mirrored in (False, True)
         if torch.equal(
-            out_HWC.flip(1) if mirrored else out_HWC,
-            padded[top : top + size, left : left + size],
+            out_HWC.flip(1) if mirrored else out_HWC, padded[top : top + size, left : left + size]
         )
     ]
 
@@ -95,11 +94,7 @@ def test_every_offset_occurs_and_half_are_mirrored() -> None:
     assert counts[1:, 1:].min() > 15
     assert counts[1:, 1:].max() < 90
     # Columns count up from left to right, and down where mirrored.
-    before, at, after = (
-        out[:, 4, 3, 1].int(),
-        out[:, 4, 4, 1].int(),
-        out[:, 4, 5, 1].int(),
-    )
+    before, at, after = (out[:, 4, 3, 1].int(), out[:, 4, 4, 1].int(), out[:, 4, 5, 1].int())
     mirrored = (before == at + 1) | (after == at - 1)
     assert abs(mirrored.float().mean().item() - 0.5) < 0.03
 

@@ -10,14 +10,7 @@ import pytest
 from matplotlib.ft2font import FT2Font
 
 from fewshot.data import glyphs
-from fewshot.data.glyphs import (
-    CLUTTER,
-    IMAGE_SIZE,
-    characters,
-    class_split,
-    fonts_with,
-    read,
-)
+from fewshot.data.glyphs import CLUTTER, IMAGE_SIZE, characters, class_split, fonts_with, read
 from fewshot.errors import UserError
 from fewshot.sampling import SPLITS
 

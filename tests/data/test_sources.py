@@ -102,13 +102,7 @@ def test_split_folders_are_merged_and_wrapping_ones_seen_through(
 ) -> None:
     names = sorted(small_set())
     placed = {f"{prefixes[i % len(prefixes)]}{name}": name for i, name in enumerate(names)}
-    junk = [
-        "__MACOSX/x.png",
-        ".git/config",
-        "ant/.DS_Store",
-        "ant/Thumbs.db",
-        "README.md",
-    ]
+    junk = ["__MACOSX/x.png", ".git/config", "ant/.DS_Store", "ant/Thumbs.db", "README.md"]
     classes = find_classes([*placed, *junk, f"{prefixes[0]}labels.csv"])
     assert [placed[name] for members in classes.values() for name in members] == names
 
@@ -149,8 +143,7 @@ def test_mislabelled_wordnet_files_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "member",
-    ["../ant/9.png", "ant/../../9.png", "/ant/9.png", "C:/ant/9.png", "ant\\..\\9.png"],
+    "member", ["../ant/9.png", "ant/../../9.png", "/ant/9.png", "C:/ant/9.png", "ant\\..\\9.png"]
 )
 def test_a_zip_that_leads_outside_is_refused(tmp_path: Path, member: str) -> None:
     source = pack(tmp_path / "set.zip", {**small_set(), member: encode()})
@@ -391,10 +384,7 @@ def test_classes_and_counts_must_be_exact(tmp_path: Path, read: Callable[..., An
     shutil.rmtree(tmp_path / names[0])
     with pytest.raises(UserError, match=f"missing class '{names[0]}'"):
         read(source, per_class=2)
-    lay_out(
-        tmp_path,
-        {f"{name}/{i}.png": b"" for name in (names[0], "yeti") for i in range(2)},
-    )
+    lay_out(tmp_path, {f"{name}/{i}.png": b"" for name in (names[0], "yeti") for i in range(2)})
     with pytest.raises(UserError, match="class 'yeti' not in the split"):
         read(source, per_class=2)
 
@@ -407,8 +397,7 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "value",
-    [Evil(), {"data": Evil()}, {"x": np.random.default_rng(0)}, {"x": eval}, ["list"]],
+    "value", [Evil(), {"data": Evil()}, {"x": np.random.default_rng(0)}, {"x": eval}, ["list"]]
 )
 def test_a_pickle_runs_no_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: object
@@ -485,10 +474,7 @@ def test_own_images_with_a_split_file(tmp_path: Path) -> None:
     mine.write_text('train = ["eel", "ant"]\nval = ["bee"]\ntest = ["dog", "cat"]')
     import_birds(tmp_path, str(mine))
     mine.unlink()  # the store has a copy
-    assert data.open_source("my-birds", "train", tmp_path / "data").class_names == (
-        "ant",
-        "eel",
-    )
+    assert data.open_source("my-birds", "train", tmp_path / "data").class_names == ("ant", "eel")
     mine.write_text('train = ["eel", "ant"]\nval = ["bee"]\ntest = ["dog"]')
     with pytest.raises(UserError, match="class 'cat' not in the split"):
         import_birds(tmp_path, str(mine))

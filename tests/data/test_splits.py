@@ -26,11 +26,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 
 @pytest.mark.parametrize(
     ("name", "counts"),
-    [
-        ("cifar-fs", (64, 16, 20)),
-        ("fc100", (60, 20, 20)),
-        ("mini-imagenet", (64, 16, 20)),
-    ],
+    [("cifar-fs", (64, 16, 20)), ("fc100", (60, 20, 20)), ("mini-imagenet", (64, 16, 20))],
 )
 def test_the_published_splits_are_disjoint_and_complete(
     name: str, counts: tuple[int, int, int]
@@ -71,10 +67,7 @@ def test_a_class_in_two_splits_is_refused(one: str, other: str) -> None:
         ("train = ['a']\nval = ['b']\ntest = 'c'", "'test' must be a list"),
         ("train = ['a']\nval = ['b']\ntest = [1]", "'test' must be a list"),
         ("train = ['a']\nval = ['b']\ntest = []", "the test split has no classes"),
-        (
-            "train = ['a', 'a']\nval = ['b']\ntest = ['c']",
-            "class 'a' stands twice in train",
-        ),
+        ("train = ['a', 'a']\nval = ['b']\ntest = ['c']", "class 'a' stands twice in train"),
         ("train = ['a']\nval = ['b']\ntest = ['c']\ntets = 1", "unknown key 'tets'"),
     ],
 )
@@ -118,11 +111,7 @@ def test_class_sizes_are_checked() -> None:
         check_class_sizes({"a": 5, "b": 5, "c": 4, "d": 5}, SPLIT, 5)
 
 
-@given(
-    st.integers(3, 200),
-    st.tuples(*[st.floats(0.01, 100)] * 3),
-    st.integers(0, 2**32),
-)
+@given(st.integers(3, 200), st.tuples(*[st.floats(0.01, 100)] * 3), st.integers(0, 2**32))
 def test_every_class_is_dealt_once(n: int, weights: tuple[float, float, float], seed: int) -> None:
     names = [f"class {i}" for i in range(n)]
     split = split_by_fractions(names, weights, seed)

@@ -34,11 +34,7 @@ def write(path: Path, seed: int = 0, **changes: object) -> Store:
 
 @given(
     sizes=st.dictionaries(
-        st.text(
-            st.characters(codec="utf-8", exclude_categories=["C"]),
-            min_size=1,
-            max_size=5,
-        ),
+        st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=5),
         st.integers(1, 4),
         min_size=1,
         max_size=5,
