@@ -4,6 +4,7 @@ torch is imported only inside the commands that need it, so that the others star
 """
 
 import importlib
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -140,7 +141,7 @@ def run(
         say(f"{len(summary.failed)} cells failed: {', '.join(summary.failed)}")
     if len(summary.failed) < len(cells):
         shown = [c for c in read_cells(results / cells[0].benchmark) if c.path in finished]
-        print(render(shown, "text"), end="")
+        print(render(shown, "text", _terminal_width()), end="")
     if summary.failed:
         raise typer.Exit(1)
 
@@ -154,7 +155,12 @@ def table(
     from fewshot.results import read_cells
     from fewshot.tables import render
 
-    print(render(read_cells(folder), form.value), end="")
+    print(render(read_cells(folder), form.value, _terminal_width()), end="")
+
+
+def _terminal_width() -> int | None:
+    """Columns of the terminal; None in a pipe, where lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 @app.command()

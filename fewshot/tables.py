@@ -20,6 +20,7 @@ from fewshot.results import CellResult
 
 Format = Literal["text", "md", "latex", "csv", "json"]
 HOLE = "–"
+UNBOUNDED = 500  # characters: wider than any table, so that nothing is wrapped
 NOTE = (
     "Accuracy in %, ± half-width of the 95 % interval over test episodes (not over training seeds)."
 )
@@ -245,7 +246,17 @@ def _text(header: list[str], lines: list[list[str]], footer: str, width: int | N
     for line in lines:
         table.add_row(*line)
     out = io.StringIO()
-    Console(file=out, width=width or 160).print(table)
+    # Plain text whatever the environment says, with labels as they were written.
+    console = Console(
+        file=out,
+        width=width or UNBOUNDED,
+        color_system=None,
+        force_terminal=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    console.print(table)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
