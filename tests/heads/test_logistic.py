@@ -105,8 +105,8 @@ def test_gradient_vanishes(
     z_TSD, y_TS, _ = make_episodes(4, n_way, n_shot, n_features, norm)
     head = logistic.fit(z_TSD.double(), y_TS, n_way, c=2.0, tolerance=1e-8)
     weight_g_TND, bias_g_TN = gradients(head, z_TSD, y_TS, 2.0)
-    assert weight_g_TND.abs().max() < 1e-7
-    assert bias_g_TN.abs().max() < 1e-7
+    assert weight_g_TND.abs().max() < 1e-6
+    assert bias_g_TN.abs().max() < 1e-6
     assert head.bias_TN.sum(-1).abs().max() < 1e-9
 
 
@@ -159,8 +159,9 @@ def test_unequal_shots_that_differ_between_episodes() -> None:
     )
     p_TQN = probabilities(logistic.fit(z_TSD, y_TS, 3), query_z_TQD)
     for t in range(2):
-        head = LogisticRegression(tol=1e-8, max_iter=10_000).fit(z_TSD[t].numpy(), y_TS[t].numpy())
-        expected_QN = torch.from_numpy(head.predict_proba(query_z_TQD[t].numpy())).float()
+        head = LogisticRegression(tol=1e-8, max_iter=10_000)
+        head.fit(z_TSD[t].double().numpy(), y_TS[t].numpy())
+        expected_QN = torch.from_numpy(head.predict_proba(query_z_TQD[t].double().numpy())).float()
         torch.testing.assert_close(p_TQN[t], expected_QN, atol=1e-5, rtol=0.0)
 
 
