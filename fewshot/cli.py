@@ -51,15 +51,12 @@ class TableFormat(StrEnum):
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line and exit code 2, an interrupt exit code 130."""
+    """Entry point: a user's mistake is one line and exit code 2."""
     try:
         app()
     except UserError as error:
         say(f"error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("interrupted; run the same command again to go on")
-        sys.exit(130)
 
 
 def say(line: str) -> None:
@@ -133,7 +130,11 @@ def run(
         return
     torch_device = choose_device(device, threads)
     check_cells(cells, data_dir(data))
-    summary = run_cells(cells, results, data_dir(data), torch_device, say, force)
+    try:
+        summary = run_cells(cells, results, data_dir(data), torch_device, say, force)
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on")
+        raise typer.Exit(130) from None
     if summary.skipped:
         say(f"{len(summary.skipped)} of {len(cells)} cells were already done")
     finished = {results / cell.benchmark / cell.id for cell in cells}

@@ -23,15 +23,16 @@ Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
 Origins = Mapping[str, str]
 T = TypeVar("T")
-LATER = "later"
 
 
-def added_later(default: Any) -> Any:
-    """An option that did not exist from the start, and whose default is how it was before.
+def option(default: Any, *, test_only: bool = False, added_later: bool = False) -> Any:
+    """A field of a learner's `Config` with a meaning for names.
 
-    At its default it stays out of the hash, so that cells measured before keep their names.
+    test_only: it matters at test alone, so cells that differ in it share their training.
+    added_later: it did not exist from the start, and its default is how things were before; at
+    its default it stays out of the hash, so that cells measured before keep their names.
     """
-    return field(default=default, metadata={LATER: True})
+    return field(default=default, metadata={"test_only": test_only, "added_later": added_later})
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,12 @@ class Training:
 
     @property
     def id(self) -> str:
-        """Readable name with a short hash of the whole configuration."""
-        return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{_short_hash(self)}"
+        """Readable name with a short hash of the configuration, but for test-only options."""
+        defaults = {
+            f.name: f.default for f in fields(self.learner_options) if f.metadata.get("test_only")
+        }
+        trained = replace(self, learner_options=replace(self.learner_options, **defaults))
+        return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{_short_hash(trained)}"
 
 
 @dataclass(frozen=True)
@@ -170,11 +175,14 @@ def load_benchmark(
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{name}: not a TOML file: {error}") from None
     _refuse_unknown_keys(document, {"description", "defaults", "training"}, name)
+    defaults, entries = document.get("defaults", {}), document.get("training", [])
+    if not isinstance(defaults, dict) or not _is_list_of_tables(entries):
+        raise UserError(f"{name}: expected a [defaults] table and a list of [[training]] tables")
     overrides = _parse_settings(settings)
     cells = []
-    for entry in document.get("training", []):
+    for entry in entries:
         merged, origins = _merge(
-            (document.get("defaults", {}), f"{name} [defaults]"),
+            (defaults, f"{name} [defaults]"),
             (entry, f"{name} [[training]]"),
             (overrides, "--set"),
         )
@@ -211,7 +219,9 @@ def _expand(
         recipe=_build(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
         seed=0,
     )
-    scoring = dict(entry.get("scoring", {}))
+    scoring = entry.get("scoring", {})
+    _refuse_unknown_keys(scoring, {f.name for f in fields(Scoring)}, f"{where}: scoring")
+    scoring = dict(scoring)
     shots = _as_list(scoring.pop("n_shot", Scoring.n_shot))
     for seed in _as_list(entry.get("seeds", 0)):
         if not isinstance(seed, int) or seed < 0:
@@ -271,6 +281,8 @@ def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
         *path, last = key.strip().split(".")
         for part in path:
             table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise UserError(f"--set {setting}: {part} is a value, not a table")
         table[last] = value
     return result
 
@@ -312,6 +324,10 @@ def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + key
 
 
+def _is_list_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -329,5 +345,5 @@ def _identity(value: Any) -> Any:
     return {
         f.name: _identity(getattr(value, f.name))
         for f in fields(value)
-        if not (f.metadata.get(LATER) and getattr(value, f.name) == f.default)
+        if not (f.metadata.get("added_later") and getattr(value, f.name) == f.default)
     }

@@ -21,6 +21,8 @@ SCHEMA = 1
 TRAININGS = "trainings"
 CELL_FILES = ("run.json", "curve.csv", "episodes.parquet")
 TRAINING_FILES = ("training.json", "curve.csv", "checkpoint.pt")
+RUN_KEYS = {"cell", "config", "dataset", "episodes_digest", "protocol", "training", "host", "git"}
+EPISODE_COLUMNS = {"accuracy", "nll", "adapt_ms", "predict_ms"}
 CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
 
 
@@ -93,10 +95,15 @@ def read_cell(folder: Path) -> CellResult:
         run = json.loads((folder / "run.json").read_text())
     except ValueError as error:
         raise UserError(f"{folder / 'run.json'}: not JSON: {error}") from None
-    if run.get("schema") != SCHEMA:
-        raise UserError(f"{folder / 'run.json'}: schema {run.get('schema')}, expected {SCHEMA}")
+    schema = run.get("schema") if isinstance(run, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"{folder / 'run.json'}: schema {schema}, expected {SCHEMA}")
+    if missing := RUN_KEYS - run.keys():
+        raise UserError(f"{folder / 'run.json'}: no {', '.join(sorted(missing))}")
     try:
         episodes = pd.read_parquet(folder / "episodes.parquet")
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'episodes.parquet'}: cannot be read: {error}") from None
+    if missing := EPISODE_COLUMNS - set(episodes.columns):
+        raise UserError(f"{folder / 'episodes.parquet'}: no {', '.join(sorted(missing))}")
     return CellResult(folder, run, episodes)

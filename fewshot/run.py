@@ -95,7 +95,7 @@ def load_cells(
 def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
     """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
 
-    Raises UserError for the first one.
+    Raises UserError for the first one. Of the test split it reads how many images there are.
     """
     for cell in cells:
         recipe, scoring = cell.training.recipe, cell.scoring
@@ -109,6 +109,8 @@ def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
             needs.append(("train", recipe.train_shape))
         for split, shape in needs:
             _check_shape(open_source(cell.training.dataset, split, data_dir), shape)
+        if trains_on != "nothing":  # images may be too small for the backbone
+            _build_backbone(cell.training, open_source(cell.training.dataset, "train", data_dir))
 
 
 def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
@@ -216,7 +218,7 @@ def _is_trained(training: Training, place: _Place) -> bool:
     if not is_complete(folder, TRAINING_FILES):
         return False
     fingerprint = place.open(training, "train").fingerprint
-    return bool(read_training(folder)["fingerprint"] == fingerprint)
+    return bool(read_training(folder).get("fingerprint") == fingerprint)
 
 
 def build_learner(training: Training, source: EpisodeSource, device: torch.device) -> Learner:
@@ -225,12 +227,15 @@ def build_learner(training: Training, source: EpisodeSource, device: torch.devic
     Also seeds torch's global stream, from which dropout draws: nowhere else is it seeded.
     """
     torch.manual_seed(training.seed)
-    backbone: Backbone = BACKBONES[training.backbone](training.backbone_options, source.image_size)
-    if training.recipe.precision == "bf16":
-        backbone = Bf16(backbone)
+    backbone = _build_backbone(training, source)
     cls = LEARNERS[training.learner]
     learner = cls(backbone, training.learner_options, len(source.class_names))
     return learner.to(device, memory_format=torch.channels_last)
+
+
+def _build_backbone(training: Training, source: EpisodeSource) -> Backbone:
+    backbone = BACKBONES[training.backbone](training.backbone_options, source.image_size)
+    return Bf16(backbone) if training.recipe.precision == "bf16" else backbone
 
 
 def _run_training(cell: Cell, learner: Learner, place: _Place) -> None:

@@ -6,8 +6,10 @@ Rows are learner x backbone, columns data set x episode shape; a missing cell is
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -77,8 +79,9 @@ def render(cells: Sequence[CellResult], form: Format, width: int | None = None) 
     rows = table_rows(cells)
     header, lines = _text_cells(rows)
     if form == "md":
-        body = [header, ["---"] * len(header), *lines]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in body)
+        escaped = [[cell.replace("|", r"\|") for cell in line] for line in (header, *lines)]
+        escaped.insert(1, ["---"] * len(header))
+        table = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
         return f"{table}\n\n{_footer(cells)}\n"
     if form == "latex":
         return _latex(header, lines)
@@ -90,37 +93,32 @@ def render(cells: Sequence[CellResult], form: Format, width: int | None = None) 
 
 
 def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, str, str]:
-    """Learner, backbone and label; and the training's hash where that alone is not one row."""
-    config = cell.run["config"]
-    training = config["training"]
-    base = (training["learner"], training["backbone"], config["label"])
+    """Learner, backbone and label; and a hash of the setup where these alone are not one row."""
     rivals = {
         _setup(other)
         for other in cells
-        if _column(other) == _column(cell) and _base_key(other) == base
+        if _base_key(other) == _base_key(cell) and _dataset(other) == _dataset(cell)
     }
-    distinct = "" if len(rivals) == 1 else _digest(cell)
-    return (*base, distinct)
+    distinct = "" if len(rivals) == 1 else sha256(_setup(cell).encode()).hexdigest()[:8]
+    return (*_base_key(cell), distinct)
 
 
 def _base_key(cell: CellResult) -> tuple[str, str, str]:
     config = cell.run["config"]
-    return (
-        config["training"]["learner"],
-        config["training"]["backbone"],
-        config["label"],
-    )
+    training = config["training"]
+    return (training["learner"], training["backbone"], config["label"])
+
+
+def _dataset(cell: CellResult) -> str:
+    return str(cell.run["config"]["training"]["dataset"])
 
 
 def _setup(cell: CellResult) -> str:
-    """The whole configuration but for the seed, as text."""
+    """The whole configuration as text, but for what the cells of one row differ in."""
     config = cell.run["config"]
     training = {k: v for k, v in config["training"].items() if k != "seed"}
-    return json.dumps([training, config["scoring"]], sort_keys=True)
-
-
-def _digest(cell: CellResult) -> str:
-    return str(cell.run["cell"]).rsplit("-", 1)[-1]
+    scoring = {k: v for k, v in config["scoring"].items() if k not in ("n_way", "n_shot")}
+    return json.dumps([training, scoring], sort_keys=True)
 
 
 def _column(cell: CellResult) -> str:
@@ -153,9 +151,7 @@ def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
         scores=scores,
         train_s=float(np.mean([s["train_s"] for s in spent])) if spent else None,
         images=round(float(np.mean([s["images"] for s in spent]))) if spent else None,
-        adapt_ms=float(
-            np.mean([(c.episodes.adapt_ms + c.episodes.predict_ms).mean() for c in cells])
-        ),
+        adapt_ms=float(np.mean([_adapt_predict_ms(cell) for cell in cells])),
         transductive=any(c.run["protocol"]["transductive"] for c in cells),
     )
 
@@ -232,7 +228,10 @@ def _text_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def _percent(score: tuple[float, float, int] | None) -> str:
-    return HOLE if score is None else f"{100 * score[0]:.2f} ± {100 * score[1]:.2f}"
+    if score is None:
+        return HOLE
+    mean, ci95, _ = score
+    return f"{100 * mean:.2f} ± {HOLE if math.isnan(ci95) else f'{100 * ci95:.2f}'}"
 
 
 def _duration(seconds: float | None) -> str:
@@ -300,7 +299,7 @@ def _records(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "n_way": _shape_of(column)[0],
             "n_shot": _shape_of(column)[1],
             "accuracy": accuracy,
-            "episodes_ci95": ci95,
+            "episodes_ci95": None if math.isnan(ci95) else ci95,
             "episodes": episodes,
             "seeds": row.seeds,
             "train_s": row.train_s,

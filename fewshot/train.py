@@ -96,11 +96,10 @@ def train(
             step += 1
             images += _image_count(batch)
             progress = _progress(recipe, step, images, clock.total)
-            validation_due = progress * recipe.validations >= len(curve) + 1
+            # The margin is for rounding: 49 * (1 / 49) is less than 1.
+            validation_due = progress * recipe.validations + 1e-9 >= len(curve) + 1
             if validation_due:
-                loss_value = loss.item()
-                if not math.isfinite(loss_value):
-                    raise FloatingPointError(f"the loss became {loss_value} by step {step}")
+                loss_value = _finite(loss, step)
                 start = clock.now()
                 accuracy = validate(learner)
                 learner.train()
@@ -113,6 +112,7 @@ def train(
                     f"loss {loss_value:.3f}  val {100 * accuracy:.2f} %"
                 )
             _report(bar, progress, images / clock.total, loss, curve)
+    _finite(loss, step)
     if recipe.select == "best":
         learner.load_state_dict(best)
     else:
@@ -183,6 +183,13 @@ def _lr_factor(recipe: Recipe, progress: float) -> float:
     if progress < warmup:
         return 0.04 + 0.96 * progress / warmup  # one cycle starts at a 25th (Smith, 2018)
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def _finite(loss: torch.Tensor, step: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the loss became {value} by step {step}")
+    return value
 
 
 def _image_count(batch: Batch) -> int:

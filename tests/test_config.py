@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fewshot.config import Cell, OptionClasses, added_later, load_benchmark
+from fewshot.config import Cell, OptionClasses, load_benchmark, option
 from fewshot.errors import UserError
 
 
@@ -12,7 +12,8 @@ from fewshot.errors import UserError
 class LearnerConfig:
     c: float = 1.0
     deep: bool = False
-    wide: bool = added_later(False)
+    wide: bool = option(False, added_later=True)
+    head: int = option(1, added_later=True, test_only=True)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,13 @@ def test_an_option_added_later_renames_only_the_cells_that_use_it():
     assert load(TEXT, "learner_options.wide=false")[0].id == load()[0].id
     assert load(TEXT, "learner_options.wide=true")[0].id != load()[0].id
     assert load()[0].resolved()["training"]["learner_options"]["wide"] is False
+
+
+def test_cells_that_differ_in_a_test_only_option_share_their_training():
+    plain, other = load()[0], load(TEXT, "learner_options.head=2")[0]
+    assert plain.training.id == other.training.id
+    assert plain.id != other.id
+    assert load(TEXT, "learner_options.c=3")[0].training.id != plain.training.id
 
 
 def test_ids_of_a_known_cell_never_change():

@@ -11,11 +11,15 @@ class LogisticHeadLearner(FeatureLearner):
     """The backbone is frozen and a new L2-regularised logistic head fitted on the support set.
 
     Features are scaled to unit norm. `config.c` is the inverse strength of the regulariser, as
-    in scikit-learn. Inductive: each query image is scored by itself.
+    in scikit-learn. With `config.mirror` the feature of an image is the mean of its own and its
+    mirror image's, at twice the time to embed. Inductive: each query image is scored by itself.
     """
 
     def embed(self, x_ICHW: Tensor) -> Tensor:
-        return normalize(self.backbone(x_ICHW), dim=-1)
+        z_ID = self.backbone(x_ICHW)
+        if self.config.mirror:
+            z_ID = z_ID + self.backbone(x_ICHW.flip(-1))
+        return normalize(z_ID, dim=-1)
 
     def adapt_features(
         self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int

@@ -7,21 +7,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
+from fewshot.config import option
 from fewshot.learners.logistic_head import LogisticHeadLearner
 from fewshot.protocols import Backbone, EpisodeBatch
 
 
 @dataclass(frozen=True)
 class MTLConfig:
-    """`c`: inverse regularisation of the head at test (the paper's 3).
+    """`c` (the paper's 3), `mirror`: see `LogisticHeadLearner`.
 
     `normalize_features`: unit-norm features in training too (the paper: all data sets but FC100).
     `scale` multiplies the training logits; the paper's code has none, that is 1.
     """
 
-    c: float = 3.0
+    c: float = option(3.0, test_only=True)
     normalize_features: bool = True
     scale: float = 1.0
+    mirror: bool = option(False, test_only=True, added_later=True)
 
 
 class MTL(LogisticHeadLearner):

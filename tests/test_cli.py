@@ -1,0 +1,329 @@
+"""Commands: results on standard output, all else on standard error, mistakes in one line."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_run import BENCHMARK, BROKEN, write_tiny
+
+from fewshot import __version__, cli
+from fewshot.backbones import BACKBONES
+from fewshot.data import DATASETS, available
+from fewshot.learners import LEARNERS
+from fewshot.learners.protonet import ProtoNet
+from fewshot.run import shipped_benchmarks
+
+SHORT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1").replace('"transfer"', '"mtl"')
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_tiny(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def fewshot(monkeypatch, capsys):
+    """Run a command as a shell would: its exit code, standard output and standard error."""
+
+    def fewshot(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return fewshot
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    path = tmp_path / "bench.toml"
+    path.write_text(SHORT)
+    return path
+
+
+@pytest.fixture
+def run(fewshot, benchmark, tmp_path, data):
+    """`fewshot run` of the benchmark into tmp_path/results."""
+
+    def run(*arguments):
+        places = ("--results", tmp_path / "results", "--data", data, "--device", "cpu")
+        return fewshot("run", benchmark, *places, *arguments)
+
+    return run
+
+
+def is_one_line_of_error(outcome):
+    """Exit code 2, one line on standard error that starts with 'error:', and nothing else."""
+    code, out, err = outcome
+    return code == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1
+
+
+def draw_classes(folder, n_classes=6, per_class=3):
+    rng = np.random.default_rng(0)
+    for name in (f"class-{c}" for c in range(n_classes)):
+        (folder / name).mkdir(parents=True)
+        for i in range(per_class):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("learners", LEARNERS),
+        ("backbones", BACKBONES),
+        ("datasets", DATASETS),
+        ("benchmarks", shipped_benchmarks()),
+    ],
+)
+def test_list_prints_the_name_first_and_a_line_on_each(fewshot, kind, names):
+    code, out, err = fewshot("list", kind)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == list(names)
+    assert all(len(line.split()) > 2 for line in lines)
+
+
+def test_version_is_printed(fewshot):
+    assert fewshot("--version") == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["run", "cifar_sf"], "unknown benchmark 'cifar_sf': did you mean 'cifar_fs'?"),
+        (["run", "cifar_fs", "--learner", "protonte"], "unknown learner 'protonte': did you mean"),
+        (["run", "missing.toml"], "missing.toml: cannot be read"),
+        (["run", "cifar_fs", "--set", "recipe.stepz=3"], "did you mean 'steps'?"),
+        (["run", "cifar_fs", "--set", "recipe.lr=fast"], "recipe.lr"),
+        (["run", "cifar_fs", "--set", "recipe"], "expected key=value"),
+        (["run", "cifar_fs", "--set", "learner=mlt"], "did you mean 'mtl'?"),
+        (["run", "cifar_fs", "--set", "scoring=3"], "scoring"),
+        (["run", "cifar_fs", "--set", "recipe=1", "--set", "recipe.lr=0.1"], "recipe"),
+        (["data", "info", "cifar-sf"], "unknown data set 'cifar-sf': did you mean 'cifar-fs'?"),
+        (["data", "fetch", "glyhps"], "did you mean 'glyphs'?"),
+        (["data", "verify", "minimagenet"], "did you mean 'mini-imagenet'?"),
+        (["data", "info", "cifar-fs"], "fewshot data import cifar-fs"),
+        (["table", "."], "no finished cells in ."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_with_a_hint(fewshot, tmp_path, monkeypatch, arguments, hint):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path / "data"))
+    outcome = fewshot(*arguments)
+    assert is_one_line_of_error(outcome)
+    assert hint in outcome[2]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not toml",
+        "",
+        "training = 3",
+        'defaults = 3\n[[training]]\nlearner = "mtl"',
+        "[training]\nlearner = 'mtl'",
+        SHORT.replace("steps = 3", "steps = 0"),
+        SHORT.replace("steps = 3", "stesp = 3"),
+        SHORT + '[[training]]\nlearner = "mtl"\n',
+    ],
+    ids=[
+        "not toml",
+        "empty",
+        "training is a number",
+        "defaults is a number",
+        "one bracket",
+        "no steps",
+        "unknown key",
+        "the same training twice",
+    ],
+)
+def test_a_benchmark_that_is_not_one_is_a_mistake_in_one_line(run, benchmark, tmp_path, text):
+    benchmark.write_text(text)
+    assert is_one_line_of_error(run())
+    assert not (tmp_path / "results").exists()
+
+
+def test_unknown_data_and_too_few_images_are_found_before_training(run, tmp_path):
+    for setting, hint in [
+        ("dataset=tiyn", "did you mean 'tiny'?"),
+        ("scoring.n_query=9", "class 'class-11' has 9 images"),
+        ("recipe.seconds=-1", "recipe.seconds"),
+    ]:
+        outcome = run("--set", setting)
+        assert is_one_line_of_error(outcome)
+        assert hint in outcome[2]
+    assert is_one_line_of_error(run("--device", "toaster"))
+    assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_prints_ids_and_runs_nothing(run, tmp_path):
+    code, out, err = run("--dry-run")
+    assert (code, err) == (0, "")
+    ids = [line.split()[0] for line in out.splitlines()]
+    assert [re.sub("-[0-9a-f]{8}$", "", name) for name in ids] == [
+        "tiny-conv4-pixels-3w1s-s0",
+        "tiny-conv4-protonet-3w1s-s0",
+        "tiny-conv4-mtl-3w1s-s0",
+    ]
+    assert all(line.endswith("to do") for line in out.splitlines())
+    assert not (tmp_path / "results").exists()
+
+
+def test_run_prints_the_table_on_stdout_and_progress_on_stderr(run, fewshot, tmp_path):
+    code, out, err = run()
+    assert code == 0
+    assert "tiny 3w1s" in out
+    assert all(name in out for name in ("pixels", "protonet", "mtl"))
+    assert "[1/3] tiny-conv4-pixels" in err
+    assert "trained 3 steps" in err
+    assert "[1/3]" not in out
+    assert "tiny 3w1s" not in err
+    assert all(line.endswith("done") for line in run("--dry-run")[1].splitlines())
+    again = run()
+    assert (again[0], again[1]) == (0, out)
+    assert again[2] == "3 of 3 cells were already done\n"
+    assert fewshot("table", tmp_path / "results") == (0, out, "")
+    records = json.loads(fewshot("table", tmp_path / "results", "--format", "json")[1])
+    assert {record["learner"] for record in records} == {"pixels", "protonet", "mtl"}
+    assert run("--learner", "pixels")[1].count("3w1s") == 1
+    assert "protonet" not in run("--learner", "pixels")[1]
+
+
+def test_force_runs_finished_cells_again(run):
+    run("--learner", "pixels")
+    code, _, err = run("--learner", "pixels", "--force")
+    assert code == 0
+    assert "[1/1] tiny-conv4-pixels" in err
+    assert "already done" not in err
+
+
+def test_a_failed_cell_gives_exit_code_1_and_the_table_of_the_others(run, benchmark, monkeypatch):
+    class Broken(ProtoNet):
+        def loss(self, batch):
+            raise RuntimeError("no luck")
+
+    monkeypatch.setitem(LEARNERS, "broken", Broken)
+    benchmark.write_text(BROKEN)
+    code, out, err = run("--set", "scoring.n_shot=1")
+    assert code == 1
+    assert "RuntimeError: no luck" in err
+    assert "1 cells failed: tiny-conv4-broken" in err
+    assert "pixels" in out
+    assert "broken" not in out
+    code, out, err = run("--set", "scoring.n_shot=1", "--learner", "broken")
+    assert (code, out) == (1, "")
+
+
+def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewshot.run.evaluate", interrupt)
+    code, out, err = run()
+    assert (code, out) == (130, "")
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("run.json", b"{"),
+        ("run.json", b'{"schema": 1}'),
+        ("episodes.parquet", b"nothing"),
+    ],
+)
+def test_a_damaged_result_is_a_mistake_in_one_line(run, fewshot, tmp_path, name, content):
+    run("--learner", "pixels")
+    (file,) = (tmp_path / "results").rglob(name)
+    file.write_bytes(content)
+    outcome = fewshot("table", tmp_path / "results")
+    assert is_one_line_of_error(outcome)
+    assert name in outcome[2]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_own_images_are_imported_described_and_verified(fewshot, tmp_path, packed):
+    source, data = draw_classes(tmp_path / "images"), tmp_path / "data"
+    if packed:
+        source = Path(shutil.make_archive(str(tmp_path / "images"), "zip", source))
+    arguments = ("mine", source, "--size", 16, "--split", "3/1/2", "--data", data)
+    code, out, err = fewshot("data", "import", *arguments)
+    assert (code, err) == (0, "")
+    info = dict(line.split(None, 1) for line in out.splitlines())
+    assert (info["name"], info["images"], info["image_size"]) == ("mine", "18", "16")
+    assert info["classes"] == "train 3, val 1, test 2"
+    assert fewshot("data", "info", "mine", "--data", data) == (0, out, "")
+    assert fewshot("data", "info", "--data", data) == (0, out, "")
+    assert fewshot("data", "verify", "mine", "--data", data)[0] == 0
+
+
+def test_no_data_sets_is_said_on_stderr(fewshot, tmp_path):
+    code, out, err = fewshot("data", "info", "--data", tmp_path)
+    assert (code, out) == (0, "")
+    assert "no data sets" in err
+
+
+@pytest.mark.parametrize("fault", ["not a zip", "a file cut short", "no such file"])
+def test_a_bad_zip_is_a_mistake_and_leaves_no_store(fewshot, tmp_path, fault):
+    source, data = tmp_path / "images.zip", tmp_path / "data"
+    if fault == "not a zip":
+        source.write_bytes(b"PK\x03\x04" + bytes(100))
+    elif fault == "a file cut short":
+        image = next(draw_classes(tmp_path / "images", 3, 2).glob("class-2/1.png"))
+        image.write_bytes(image.read_bytes()[:100])
+        with ZipFile(source, "w") as archive:
+            for path in sorted((tmp_path / "images").rglob("*.png")):
+                archive.write(path, path.relative_to(tmp_path / "images"))
+    arguments = ("mine", source, "--size", 16, "--split", "1/1/1", "--data", data)
+    outcome = fewshot("data", "import", *arguments)
+    assert is_one_line_of_error(outcome)
+    assert available(data) == []
+    assert not [p for p in data.rglob("*") if p.suffix != ".lock"]
+
+
+def test_doctor_prints_versions_machine_and_data(fewshot, data):
+    code, out, err = fewshot("doctor", "--data", data)
+    assert (code, err) == (0, "")
+    states = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    assert states["fewshot"] == [__version__]
+    for package in ("torch", "torchvision", "numpy"):
+        assert states[package] == [version(package)]
+    assert states["tiny"] == ["present"]
+    assert "missing: fewshot data fetch cifar-fs" in out
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    script = (
+        "import sys, fewshot, fewshot.cli\n"
+        "print([m for m in ('torch', 'torchvision', 'matplotlib', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_the_installed_command_ends_with_code_2_and_one_line_without_torch(tmp_path):
+    """In a process of its own, where importing torch is an error."""
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')\n")
+    command = [sys.executable, "-m", "fewshot.cli", "table", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}
+    )
+    assert is_one_line_of_error((done.returncode, done.stdout, done.stderr))
+    assert f"no finished cells in {tmp_path}" in done.stderr

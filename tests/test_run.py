@@ -1,0 +1,501 @@
+"""A benchmark, cell by cell: whatever happens, what is done stays done and nothing is redone."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import IMAGE_SIZE
+
+from fewshot import run as suite
+from fewshot.data.folder import SPLIT_FILE
+from fewshot.data.splits import ClassSplit, format_split
+from fewshot.data.store import write_store
+from fewshot.errors import UserError
+from fewshot.learners import LEARNERS
+from fewshot.learners.protonet import ProtoNet
+from fewshot.results import CELL_FILES, TRAINING_FILES, TRAININGS, read_cells, read_training
+from fewshot.tables import table_rows
+
+CPU = torch.device("cpu")
+BENCHMARK = """
+# A benchmark of seconds
+[defaults]
+dataset = "tiny"
+backbone = "conv4"
+backbone_options = { filters = 4 }
+
+[defaults.scoring]
+n_way = 3
+n_shot = [1, 5]
+n_query = 2
+episodes = 20
+
+[defaults.recipe]
+steps = 3
+batch_size = 8
+n_way = 3
+n_shot = 1
+n_query = 2
+validations = 1
+val_episodes = 4
+val_n_way = 3
+val_n_shot = 1
+val_n_query = 2
+
+[[training]]
+learner = "pixels"
+
+[[training]]
+learner = "protonet"
+
+[[training]]
+learner = "transfer"
+"""
+BROKEN = BENCHMARK.replace('"protonet"', '"broken"')
+
+
+def write_tiny(directory: Path, seed: int = 0) -> Path:
+    """The data set `tiny`: 12 classes of noisy colours, 10 images each, but 9 of `class-11`."""
+    rng = np.random.default_rng(seed)
+    names = [f"class-{c:02}" for c in range(12)]
+    sizes = {name: 9 if name == "class-11" else 10 for name in names}
+    shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
+    images = (
+        np.clip(colour + 60 * rng.standard_normal(shape), 0, 255).astype(np.uint8)
+        for size, colour in zip(sizes.values(), rng.uniform(60, 190, (12, 3)), strict=True)
+        for _ in range(size)
+    )
+    split = ClassSplit(tuple(names[:5]), tuple(names[5:8]), tuple(names[8:]), "made")
+    write_store(
+        directory / "tiny", sizes, images, IMAGE_SIZE, {}, {SPLIT_FILE: format_split(split)}
+    )
+    return directory
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_tiny(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+    """The cells of a benchmark's text."""
+    file = tmp_path_factory.mktemp("benchmarks") / "bench.toml"
+
+    def load(text=BENCHMARK, *settings):
+        file.write_text(text)
+        return suite.load_cells(str(file), settings)
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data, load):
+    """A results folder of a run that nothing disturbed; read it, don't write it."""
+    results = tmp_path_factory.mktemp("finished")
+    summary = go(load(), results, data)
+    assert len(summary.done) == 6
+    return results
+
+
+def go(cells, results, data, say=lambda line: None, force=False):
+    return suite.run_cells(cells, results, data, CPU, say, force)
+
+
+def states(folder):
+    """Every file but the locks, with when it was written."""
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in files}
+
+
+def outcome(folder):
+    """What a run gives but for times: rows of each cell, the curves, and the table's scores."""
+    cells = read_cells(folder)
+    rows = {c.path.name: c.episodes[["episode", "accuracy", "nll"]].to_numpy() for c in cells}
+    curves = {c.path.name: pd.read_csv(c.path / "curve.csv") for c in cells}
+    return (
+        {name: values.tolist() for name, values in rows.items()},
+        {name: curve.drop(columns="seconds").to_csv() for name, curve in curves.items()},
+        [(row.name, row.backbone, row.scores, row.images, row.seeds) for row in table_rows(cells)],
+    )
+
+
+def leftovers(folder):
+    return [str(p) for p in folder.rglob("*") if ".tmp-" in p.name]
+
+
+def count_trainings(monkeypatch, before=lambda learner: None):
+    """The learners handed to `train`, in order."""
+    trained, train = [], suite.train
+
+    def spied(learner, *arguments):
+        trained.append(type(learner).__name__)
+        before(learner)
+        return train(learner, *arguments)
+
+    monkeypatch.setattr(suite, "train", spied)
+    return trained
+
+
+def broken(monkeypatch, error):
+    """A learner by the name of `broken`, whose loss raises."""
+
+    class Broken(ProtoNet):
+        def loss(self, batch):
+            raise error
+
+    monkeypatch.setitem(LEARNERS, "broken", Broken)
+
+
+def test_a_finished_run_has_all_files_of_its_cells_and_trainings(finished, load):
+    for cell in load():
+        assert {p.name for p in (finished / "bench" / cell.id).iterdir()} == set(CELL_FILES)
+        if cell.training.learner != "pixels":
+            folder = finished / TRAININGS / cell.training.id
+            assert {p.name for p in folder.iterdir()} == set(TRAINING_FILES)
+    assert len(read_cells(finished)) == 6
+    assert not leftovers(finished)
+
+
+def test_run_json_says_what_was_run(finished, load):
+    by_id = {c.run["cell"]: c for c in read_cells(finished)}
+    for cell in load():
+        run, episodes = by_id[cell.id].run, by_id[cell.id].episodes
+        assert run["status"] == "done"
+        assert run["config"] == cell.resolved()
+        assert run["origins"]["recipe.steps"] == "bench [defaults]"
+        assert run["origins"]["recipe.lr"] == "default"
+        assert run["scoring"]["accuracy"] == pytest.approx(episodes.accuracy.mean())
+        assert run["host"]["device"] == "cpu"
+        assert run["host"]["versions"]["torch"] == version("torch")
+        assert run["protocol"]["transductive"] is False
+        assert len(episodes) == 20
+        if cell.training.learner == "pixels":
+            assert run["training"] is None
+        else:
+            assert run["training"]["spent"]["steps"] == 3
+
+
+def test_every_learner_of_a_shape_met_the_same_episodes_and_images(finished):
+    digests, fingerprints = {}, set()
+    for cell in read_cells(finished):
+        shot = cell.run["config"]["scoring"]["n_shot"]
+        digests.setdefault(shot, set()).add(cell.run["episodes_digest"])
+        fingerprints.add(cell.run["dataset"]["fingerprint"])
+    assert [len(d) for d in digests.values()] == [1, 1]
+    assert digests[1] != digests[5]
+    assert len(fingerprints) == 1
+
+
+def test_shots_share_one_training_and_each_cell_says_so(tmp_path, data, load, monkeypatch):
+    trained = count_trainings(monkeypatch)
+    cells = [cell for cell in load() if cell.training.learner == "protonet"]
+    go(cells, tmp_path, data)
+    assert trained == ["ProtoNet"]
+    shared = {
+        c.run["config"]["scoring"]["n_shot"]: c.run["training"]["shared"]
+        for c in read_cells(tmp_path)
+    }
+    assert shared == {1: False, 5: True}
+    assert {c.run["training"]["ran_for"] for c in read_cells(tmp_path)} == {cells[0].id}
+
+
+def test_running_twice_does_nothing_the_second_time(finished, data, load, monkeypatch):
+    trained, before, lines = count_trainings(monkeypatch), states(finished), []
+    monkeypatch.setattr(suite, "evaluate", None)
+    summary = go(load(), finished, data, lines.append)
+    assert summary.skipped == [cell.id for cell in load()]
+    assert (summary.done, summary.failed, trained, lines) == ([], [], [], [])
+    assert states(finished) == before
+
+
+def test_a_second_folder_gives_the_same_numbers(finished, tmp_path, data, load):
+    """Also when cells come in another order, and the global random stream stood elsewhere."""
+    torch.rand(3)
+    go(load()[::-1], tmp_path, data)
+    assert outcome(tmp_path) == outcome(finished)
+
+
+def test_a_deleted_cell_alone_is_run_again_and_its_training_is_not(
+    finished, tmp_path, data, load, monkeypatch
+):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    trained, cell = count_trainings(monkeypatch), load()[3]
+    shutil.rmtree(results / "bench" / cell.id)
+    summary = go(load(), results, data)
+    assert (summary.done, len(summary.skipped), trained) == ([cell.id], 5, [])
+    assert outcome(results) == outcome(finished)
+
+
+def test_an_incomplete_cell_and_an_incomplete_training_are_run_again(
+    finished, tmp_path, data, load, monkeypatch
+):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    cell = load()[4]
+    (results / "bench" / cell.id / "episodes.parquet").unlink()
+    (results / TRAININGS / cell.training.id / "checkpoint.pt").unlink()
+    trained = count_trainings(monkeypatch)
+    assert go(load(), results, data).done == [cell.id]
+    assert trained == ["Transfer"]
+    assert outcome(results) == outcome(finished)
+
+
+def test_an_interrupt_while_training_costs_that_training_alone(
+    finished, tmp_path, data, load, monkeypatch
+):
+    def interrupt(learner):
+        if type(learner).__name__ == "Transfer":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        count_trainings(patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            go(load(), tmp_path, data)
+    assert not leftovers(tmp_path)
+    assert len(read_cells(tmp_path)) == 4
+    trained = count_trainings(monkeypatch)
+    summary = go(load(), tmp_path, data)
+    assert (len(summary.skipped), len(summary.done), trained) == (4, 2, ["Transfer"])
+    assert outcome(tmp_path) == outcome(finished)
+
+
+KILLED = """
+import os, signal, sys
+from importlib.metadata import version
+from pathlib import Path
+import torch
+from fewshot import results, run
+from fewshot.learners.transfer import Transfer
+
+calls = 0
+def kill_at(call, of):
+    def spied(*arguments):
+        global calls
+        calls += 1
+        if calls == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return of(*arguments)
+    return spied
+
+benchmark, folder, data, where = sys.argv[1:]
+if where == "training":  # in the second step of the second training
+    Transfer.loss = kill_at(2, Transfer.loss)
+else:  # halfway through the files of a cell, with a training and a cell behind it
+    results.write_curve = kill_at(4, results.write_curve)
+run.run_cells(run.load_cells(benchmark), Path(folder), Path(data), torch.device("cpu"), print)
+"""
+
+
+@pytest.mark.parametrize(("where", "left"), [("training", 4), ("writing", 3)])
+def test_a_killed_run_goes_on_where_it_was(finished, tmp_path, data, load, where, left):
+    benchmark, results = tmp_path / "bench.toml", tmp_path / "results"
+    benchmark.write_text(BENCHMARK)
+    command = [sys.executable, "-c", KILLED, benchmark, results, data, where]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(read_cells(results)) == left
+    assert bool(leftovers(results)) == (where == "writing")
+    summary = go(load(), results, data)
+    assert (len(summary.skipped), len(summary.done), summary.failed) == (left, 6 - left, [])
+    assert not leftovers(results)
+    assert outcome(results) == outcome(finished)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no luck"), FloatingPointError("nan by step 1")])
+def test_a_cell_that_fails_leaves_the_others_done(tmp_path, data, load, monkeypatch, error):
+    broken(monkeypatch, error)
+    cells, lines = load(BROKEN), []
+    summary = go(cells, tmp_path, data, lines.append)
+    failed = [cell.id for cell in cells if cell.training.learner == "broken"]
+    assert summary.failed == failed
+    assert summary.done == [cell.id for cell in cells if cell.id not in failed]
+    assert {c.run["cell"] for c in read_cells(tmp_path)} == set(summary.done)
+    told = [line for line in lines if line.startswith("failed:")]
+    assert len(told) == 2
+    assert all(cell in line and str(error) in line for cell, line in zip(failed, told, strict=True))
+    assert not leftovers(tmp_path)
+    assert not any("broken" in p.name and p.is_dir() for p in (tmp_path / TRAININGS).iterdir())
+
+
+def test_a_cell_that_failed_is_tried_again_by_the_next_run(tmp_path, data, load, monkeypatch):
+    broken(monkeypatch, RuntimeError("no luck"))
+    go(load(BROKEN), tmp_path, data)
+    monkeypatch.setitem(LEARNERS, "broken", ProtoNet)
+    summary = go(load(BROKEN), tmp_path, data)
+    assert (len(summary.skipped), len(summary.done), summary.failed) == (4, 2, [])
+
+
+def test_force_runs_everything_again_each_training_once(
+    finished, tmp_path, data, load, monkeypatch
+):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    before, trained = states(results), count_trainings(monkeypatch)
+    summary = go(load(), results, data, force=True)
+    after = states(results)
+    assert (len(summary.done), summary.skipped) == (6, [])
+    assert trained == ["ProtoNet", "Transfer"]
+    assert after.keys() == before.keys()
+    assert all(after[name] > before[name] for name in before)
+    assert outcome(results) == outcome(finished)
+
+
+def test_other_images_make_a_done_cell_and_its_training_undone(
+    finished, tmp_path, load, monkeypatch
+):
+    results, other = tmp_path / "results", write_tiny(tmp_path, seed=1)
+    shutil.copytree(finished, results)
+    trained = count_trainings(monkeypatch)
+    summary = go(load(), results, other)
+    assert (len(summary.done), trained) == (6, ["ProtoNet", "Transfer"])
+    fingerprints = {c.run["dataset"]["fingerprint"] for c in read_cells(results)}
+    assert len(fingerprints) == 1
+    assert fingerprints != {read_cells(finished)[0].run["dataset"]["fingerprint"]}
+    assert {read_training(p.parent)["fingerprint"] for p in results.rglob("training.json")} == (
+        fingerprints
+    )
+
+
+def test_a_changed_recipe_is_another_cell_and_another_training(
+    finished, tmp_path, data, load, monkeypatch
+):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    trained = count_trainings(monkeypatch)
+    cells = [c for c in load(BENCHMARK, "recipe.lr=0.2") if c.training.learner == "protonet"]
+    assert len(go(cells, results, data).done) == 2
+    assert trained == ["ProtoNet"]
+    assert len(read_cells(results)) == 8
+
+
+def test_the_test_split_is_opened_after_training_which_sees_train_and_val_alone(
+    tmp_path, data, load, monkeypatch
+):
+    events = []
+    open_source, train, evaluate = suite.open_source, suite.train, suite.evaluate
+
+    def spied_open(name, split, directory):
+        events.append(f"open {split}")
+        return open_source(name, split, directory)
+
+    def spied_train(learner, source, *arguments):
+        events.append(f"train on {source.split}")
+        trained = train(learner, source, *arguments)
+        events.append("trained")
+        return trained
+
+    def spied_evaluate(learner, source, *arguments):
+        events.append(f"evaluate on {source.split}")
+        return evaluate(learner, source, *arguments)
+
+    monkeypatch.setattr(suite, "open_source", spied_open)
+    monkeypatch.setattr(suite, "train", spied_train)
+    monkeypatch.setattr(suite, "evaluate", spied_evaluate)
+    cell = next(cell for cell in load() if cell.training.learner == "protonet")
+    go([cell], tmp_path, data)
+    end = events.index("trained")
+    assert set(events[:end]) == {"open train", "open val", "train on train", "evaluate on val"}
+    assert events[end + 1 :] == ["open test", "evaluate on test"]
+
+
+def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
+    cell = next(cell for cell in load() if cell.training.learner == "protonet")
+    go([cell], tmp_path, data)
+    folder = tmp_path / TRAININGS / cell.training.id
+    learner = suite.build_learner(cell.training, suite.open_source("tiny", "train", data), CPU)
+    learner.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True))
+    source = suite.open_source("tiny", "test", data)
+    score = suite.evaluate(learner, source, cell.scoring, suite.AUGMENTS["none"], CPU)
+    (written,) = read_cells(tmp_path)
+    assert written.episodes.accuracy.tolist() == score.episodes.accuracy.tolist()
+    assert written.run["episodes_digest"] == score.digest
+
+
+def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
+    training = load()[2].training
+    source = suite.open_source("tiny", "train", data)
+    one = suite.build_learner(training, source, CPU).state_dict()
+    torch.rand(1)
+    other = suite.build_learner(training, source, CPU).state_dict()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["scoring.n_query=5"],
+            "tiny, test split: class 'class-11' has 9 images, an episode of 5 shots and 5 queries"
+            " needs 10",
+        ),
+        (["scoring.n_way=5"], "tiny, test split: 4 classes for 5 ways"),
+        (["recipe.val_n_way=4"], "tiny, val split: 3 classes for 4 ways"),
+        (["recipe.n_way=6"], "tiny, train split: 5 classes for 6 ways"),
+        (["recipe.val_n_query=10"], "class 'class-05' has 10 images"),
+        (["dataset='tiyn'"], "unknown data set 'tiyn': did you mean 'tiny'?"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_trained(data, load, settings, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        suite.check_cells(load(BENCHMARK, *settings), data)
+
+
+def test_a_recipe_without_a_budget_is_found_before_anything_is_trained(data, load):
+    text = BENCHMARK.replace("steps = 3\n", "")
+    with pytest.raises(UserError, match="no budget: steps, images or seconds"):
+        suite.check_cells(load(text), data)
+    untrained = [cell for cell in load(text) if cell.training.learner == "pixels"]
+    suite.check_cells(untrained, data)  # what is not trained needs no budget
+
+
+def test_images_too_small_for_the_backbone_are_found_before_anything_is_trained(load, tmp_path):
+    names = [f"class-{c}" for c in range(12)]
+    split = ClassSplit(tuple(names[:5]), tuple(names[5:8]), tuple(names[8:]), "made")
+    images = np.zeros((120, 8, 8, 3), np.uint8)
+    sizes = dict.fromkeys(sorted(names), 10)
+    write_store(tmp_path / "tiny", sizes, images, 8, {}, {SPLIT_FILE: format_split(split)})
+    with pytest.raises(UserError, match="8 px is too small"):
+        suite.check_cells(load(), tmp_path)
+
+
+def test_a_sound_benchmark_passes_the_check_and_nothing_is_written(data, load):
+    before = states(data)
+    suite.check_cells(load(), data)
+    assert states(data) == before
+
+
+def test_a_learner_can_be_chosen_by_name(load, tmp_path):
+    load()
+    file = tmp_path / "bench.toml"
+    file.write_text(BENCHMARK)
+    cells = suite.load_cells(str(file), [], "transfer")
+    assert {cell.training.learner for cell in cells} == {"transfer"}
+    with pytest.raises(UserError, match="did you mean 'transfer'"):
+        suite.load_cells(str(file), [], "transfr")
+    with pytest.raises(UserError, match="no cell of the learner 'mtl'"):
+        suite.load_cells(str(file), [], "mtl")
+
+
+@pytest.mark.parametrize("name", list(suite.shipped_benchmarks()))
+def test_shipped_benchmarks_have_cells_and_a_description(name):
+    assert suite.load_cells(name)
+    assert suite.shipped_benchmarks()[name].startswith("# ")
+
+
+def test_devices_are_chosen_by_name():
+    assert suite.choose_device("cpu", None).type == "cpu"
+    assert suite.choose_device("auto", None).type in ("cpu", "cuda")
+    with pytest.raises(UserError, match="device 'toaster'"):
+        suite.choose_device("toaster", None)

@@ -1,0 +1,382 @@
+"""The outer loop: budgets, schedule, validation and selection; nothing but the training rows."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import IMAGE_SIZE, make_source
+from torch import nn
+
+from fewshot.backbones.conv4 import Conv4
+from fewshot.config import Recipe, Scoring
+from fewshot.data.augment import AUGMENTS
+from fewshot.episode import Images
+from fewshot.evaluate import evaluate
+from fewshot.learners import LEARNERS
+from fewshot.protocols import Learner
+from fewshot.train import _lr_factor, curve_rows, train
+
+CPU = torch.device("cpu")
+SMALL = Recipe(
+    steps=10,
+    lr=0.01,
+    batch_size=8,
+    n_way=3,
+    n_shot=1,
+    n_query=2,
+    validations=1,
+    select="last",
+)
+trained_learners = pytest.mark.parametrize(
+    "name", [name for name, cls in LEARNERS.items() if cls.trains_on != "nothing"]
+)
+
+
+@dataclass(frozen=True)
+class NoConfig:
+    """Nothing to choose."""
+
+
+class Toy(Learner):
+    """One weight, pulled towards 1; remembers each step. `losses` stand in for given steps."""
+
+    Config, trains_on = NoConfig, "images"
+
+    def __init__(self, trains_on="images", losses=None):
+        super().__init__(nn.Identity(), NoConfig(), 0)
+        self.weight = nn.Parameter(torch.zeros(()))
+        self.trains_on, self.losses = trains_on, losses or {}
+        self.weights, self.modes = [], []
+
+    def loss(self, batch):
+        self.weights.append(self.weight.item())
+        self.modes.append(self.training)
+        return (self.weight - 1) ** 2 * self.losses.get(len(self.weights), 1.0)
+
+    def adapt(self, support_x_TSCHW, support_y_TS, n_way):
+        raise NotImplementedError
+
+    def predict(self, state, query_x_TQCHW):
+        raise NotImplementedError
+
+
+class Script:
+    """A `validate` that gives these accuracies in turn and keeps the weights it saw."""
+
+    def __init__(self, *accuracies, then=lambda: None):
+        self.accuracies, self.then, self.seen = list(accuracies), then, []
+
+    def __call__(self, learner):
+        learner.eval()  # as `evaluate` leaves it
+        self.seen.append({k: v.clone() for k, v in learner.state_dict().items()})
+        self.then()
+        return self.accuracies.pop(0) if self.accuracies else 0.5
+
+
+@pytest.fixture
+def train_source():
+    return make_source("train", n_classes=6, per_class=12)
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A clock that moves an eighth of a second at each reading: half a second for each step."""
+    time = SimpleNamespace(now=64.0)
+
+    def perf_counter():
+        time.now += 0.125
+        return time.now
+
+    monkeypatch.setattr("fewshot.clock.time", SimpleNamespace(perf_counter=perf_counter))
+    return time
+
+
+def make_learner(name, filters=4):
+    torch.manual_seed(0)
+    cls = LEARNERS[name]
+    return cls(Conv4(Conv4.Config(filters=filters), IMAGE_SIZE), cls.Config(), n_classes=6)
+
+
+def run(learner, source, recipe=SMALL, validate=None, seed=0, say=lambda line: None):
+    augment = AUGMENTS[recipe.augment]
+    return train(learner, source, augment, validate or Script(), recipe, seed, CPU, say)
+
+
+def same_weights(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_budget_of_steps_is_kept_exactly(train_source, steps):
+    toy = Toy()
+    spent = run(toy, train_source, replace(SMALL, steps=steps)).spent
+    assert spent.steps == len(toy.weights) == steps
+    assert spent.images == 8 * steps
+
+
+@pytest.mark.parametrize(("images", "steps"), [(24, 3), (25, 4), (1, 1)])
+def test_a_budget_of_images_ends_with_the_batch_that_reaches_it(train_source, images, steps):
+    spent = run(Toy(), train_source, replace(SMALL, steps=None, images=images)).spent
+    assert (spent.steps, spent.images) == (steps, 8 * steps)
+
+
+def test_images_of_episodes_count_support_and_query(train_source):
+    recipe = replace(SMALL, steps=None, images=36, episodes_per_step=2)
+    spent = run(Toy("episodes"), train_source, recipe).spent
+    assert (spent.steps, spent.images) == (2, 2 * 2 * 3 * (1 + 2))
+
+
+@pytest.mark.usefixtures("time")
+def test_a_budget_of_seconds_is_kept_exactly(train_source):
+    spent = run(Toy(), train_source, replace(SMALL, steps=None, seconds=4.0)).spent
+    assert (spent.steps, spent.train_s) == (8, 4.0)
+
+
+@pytest.mark.usefixtures("time")
+def test_the_first_budget_to_run_out_ends_training(train_source):
+    budgets = {"steps": 6, "images": 8 * 6, "seconds": 0.5 * 6}
+    for short in budgets:
+        recipe = replace(SMALL, **{k: v * (1 if k == short else 3) for k, v in budgets.items()})
+        assert run(Toy(), train_source, recipe).spent.steps == 6
+
+
+def test_time_to_validate_is_not_time_to_train(train_source, time):
+    def think():
+        time.now += 1000
+
+    recipe = replace(SMALL, steps=None, seconds=4.0, validations=4)
+    trained = run(Toy(), train_source, recipe, Script(then=think))
+    assert trained.spent.steps == 8
+    assert trained.spent.train_s == 4.0
+    assert trained.spent.seconds == dict.fromkeys(("data", "forward", "backward", "optimizer"), 1.0)
+    assert 4000 <= trained.spent.validate_s < 4010
+    assert [point.seconds for point in trained.curve] == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("one_cycle", {0.0: 0.04, 0.1: 0.52, 0.2: 1.0, 0.6: 0.5, 1.0: 0.0}),
+        ("cosine", {0.0: 1.0, 0.5: 0.5, 1.0: 0.0}),
+        ("constant", {0.0: 1.0, 0.5: 1.0, 1.0: 1.0}),
+    ],
+)
+def test_the_schedule_at_its_start_its_turn_and_its_end(schedule, factors):
+    recipe = Recipe(schedule=schedule, warmup=0.2)
+    for progress, factor in factors.items():
+        assert _lr_factor(recipe, progress) == pytest.approx(factor, abs=1e-12)
+
+
+def test_one_cycle_without_warm_up_is_a_cosine():
+    for progress in (0.0, 0.3, 1.0):
+        assert _lr_factor(Recipe(warmup=0.0), progress) == pytest.approx(
+            _lr_factor(Recipe(schedule="cosine"), progress)
+        )
+
+
+def test_the_learning_rate_of_each_step_follows_the_share_of_the_budget_spent(train_source):
+    recipe = replace(SMALL, steps=10, validations=10, lr=0.5)
+    curve = run(Toy(), train_source, recipe).curve
+    expected = [0.5 * _lr_factor(recipe, step / 10) for step in range(10)]
+    assert [point.lr for point in curve] == pytest.approx(expected)
+    rates = [point.lr for point in curve]
+    assert max(rates) == rates[2] == 0.5
+    assert all(a > b for a, b in pairwise(rates[2:]))
+
+
+def test_the_learning_rate_reaches_the_optimizer(train_source):
+    """The first step of Adam is as long as the learning rate."""
+    recipe = replace(SMALL, steps=10, optimizer="adam", lr=0.5, weight_decay=0.0)
+    toy = Toy()
+    run(toy, train_source, recipe)
+    assert toy.weights[1] == pytest.approx(0.5 / 25, rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "radam"])
+def test_every_optimizer_descends(train_source, optimizer):
+    toy = Toy()
+    run(toy, train_source, replace(SMALL, optimizer=optimizer, schedule="constant"))
+    assert 0 < toy.weight.item() < 1.5
+    assert (toy.weight.item() - 1) ** 2 < 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "validations", "expected"),
+    [
+        (20, 4, [5, 10, 15, 20]),
+        (7, 3, [3, 5, 7]),
+        (10, 10, list(range(1, 11))),
+        (6, 1, [6]),
+        (6, 0, []),
+        (49, 49, list(range(1, 50))),
+    ],
+)
+def test_validations_are_as_many_as_asked_evenly_spread_and_last_at_the_end(
+    train_source, steps, validations, expected
+):
+    script = Script()
+    recipe = replace(SMALL, steps=steps, validations=validations)
+    curve = run(Toy(), train_source, recipe, script).curve
+    assert [point.step for point in curve] == expected
+    assert len(script.seen) == validations
+
+
+def test_each_validation_is_told_and_stands_in_the_curve(train_source):
+    lines = []
+    recipe = replace(SMALL, validations=2)
+    trained = run(Toy(), train_source, recipe, Script(0.25, 0.75), say=lines.append)
+    rows = curve_rows(trained.curve)
+    assert [(row["step"], row["images"], row["val_accuracy"]) for row in rows] == [
+        (5, 40, 0.25),
+        (10, 80, 0.75),
+    ]
+    assert len(lines) == 2
+    assert "25.00 %" in lines[0]
+    assert "75.00 %" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"), [((0.3, 0.9, 0.5), 1), ((0.3, 0.4, 0.5), 2), ((0.7, 0.7, 0.1), 0)]
+)
+def test_select_best_keeps_the_first_best_weights(train_source, accuracies, best):
+    toy, script = Toy(), Script(*accuracies)
+    recipe = replace(SMALL, steps=9, validations=3, select="best")
+    trained = run(toy, train_source, recipe, script)
+    assert len({seen["weight"].item() for seen in script.seen}) == 3
+    assert torch.equal(toy.weight, script.seen[best]["weight"])
+    assert trained.selected_step == (3, 6, 9)[best]
+
+
+def test_select_best_keeps_running_statistics_too(train_source):
+    learner, script = make_learner("transfer"), Script(0.9, 0.1)
+    recipe = replace(SMALL, steps=4, validations=2, select="best")
+    run(learner, train_source, recipe, script)
+    state = learner.state_dict()
+    assert all(torch.equal(state[k], v) for k, v in script.seen[0].items())
+    assert not torch.equal(
+        script.seen[0]["backbone.blocks.0.norm.running_mean"],
+        script.seen[1]["backbone.blocks.0.norm.running_mean"],
+    )
+
+
+def test_select_last_keeps_the_last_weights(train_source):
+    toy, script = Toy(), Script(0.9, 0.1)
+    trained = run(toy, train_source, replace(SMALL, validations=2), script)
+    assert torch.equal(toy.weight, script.seen[1]["weight"])
+    assert trained.selected_step == 10
+
+
+def test_training_steps_are_in_training_mode_and_what_comes_out_is_not(train_source):
+    toy = Toy().eval()
+    run(toy, train_source, replace(SMALL, validations=5))
+    assert toy.modes == [True] * 10
+    assert not toy.training
+
+
+@pytest.mark.parametrize("validations", [10, 2, 0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(
+    train_source, validations, value
+):
+    recipe = replace(SMALL, validations=validations)
+    noticed = {10: 4, 2: 5, 0: 10}[validations]  # the next validation, or the end
+    with pytest.raises(FloatingPointError, match=rf"\bstep {noticed}\b"):
+        run(Toy(losses={4: value}), train_source, recipe)
+
+
+def coloured_source(split, n_classes):
+    """Classes that differ in colour: what is learned on some tells others apart too."""
+    source, rng = make_source(split, n_classes, per_class=20), np.random.default_rng(len(split))
+    shape = source.images_IHWC.shape
+    colours = rng.uniform(60, 190, (n_classes, 1, 1, 3)).repeat(20, axis=0)
+    pixels = colours + 60 * rng.standard_normal(shape)
+    return replace(source, images_IHWC=np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@trained_learners
+def test_the_loss_goes_down_and_new_classes_are_told_apart(name):
+    learner, val = make_learner(name, filters=8), coloured_source("val", 8)
+    scoring = Scoring(n_shot=2, n_query=4, episodes=20)
+    recipe = replace(SMALL, steps=20, validations=20, batch_size=16, n_shot=2, n_query=3)
+    recipe = replace(recipe, lr=0.1, warmup=0.1, augment="none")
+    untrained = evaluate(learner, val, scoring, AUGMENTS["none"], CPU).accuracy
+    losses = [point.loss for point in run(learner, coloured_source("train", 6), recipe).curve]
+    trained = evaluate(learner, val, scoring, AUGMENTS["none"], CPU).accuracy
+    assert np.mean(losses[-6:]) < 0.97 * np.mean(losses[:6])
+    assert trained > max(untrained + 0.1, 0.5)
+
+
+@trained_learners
+def test_the_seed_decides_the_weights(train_source, name):
+    recipe = replace(SMALL, steps=2)
+    one, same, other = (make_learner(name) for _ in range(3))
+    for learner, seed in ((one, 0), (same, 0), (other, 1)):
+        torch.rand(1)  # the global stream plays no part
+        run(learner, train_source, recipe, seed=seed)
+    assert same_weights(one, same)
+    assert not same_weights(one, other)
+
+
+@trained_learners
+@pytest.mark.parametrize("validations", [0, 2])
+def test_validating_does_not_move_the_weights(train_source, name, validations):
+    recipe = replace(SMALL, steps=2, validations=validations)
+    learner, plain = make_learner(name), make_learner(name)
+    run(learner, train_source, recipe)
+    run(plain, train_source, replace(recipe, validations=1))
+    assert same_weights(learner, plain)
+
+
+@trained_learners
+def test_images_of_other_splits_are_neither_read_nor_felt(name, monkeypatch):
+    whole = make_source("train", n_classes=10, per_class=12)
+    mine = [7, 2, 8, 3, 5, 0]
+    source = replace(
+        whole,
+        class_names=tuple(whole.class_names[c] for c in mine),
+        class_starts=whole.class_starts[mine],
+        class_sizes=whole.class_sizes[mine],
+    )
+    poisoned = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
+    poisoned[source.rows] = whole.images_IHWC[source.rows]
+    read, pixels = set(), Images.pixels
+
+    def spied(self, rows):
+        read.update(np.ravel(rows).tolist())
+        return pixels(self, rows)
+
+    monkeypatch.setattr(Images, "pixels", spied)
+    learner, other = make_learner(name), make_learner(name)
+    run(learner, source, SMALL)
+    run(other, replace(source, images_IHWC=poisoned), SMALL)
+    assert read
+    assert read <= set(source.rows.tolist())
+    assert same_weights(learner, other)
+
+
+@trained_learners
+def test_labels_are_those_of_the_images(name, monkeypatch):
+    """Every image is of the flat grey 20 c of its class c of the split."""
+    source = make_source("train", n_classes=6, per_class=12)
+    greys = (20 * np.arange(6, dtype=np.uint8)).repeat(12)[:, None, None, None]
+    flat = np.broadcast_to(greys, source.images_IHWC.shape).copy()
+    learner = make_learner(name)
+    batches, loss = [], learner.loss
+
+    def spied(batch):
+        batches.append(batch)
+        return loss(batch)
+
+    monkeypatch.setattr(learner, "loss", spied)
+    recipe = replace(SMALL, steps=3, augment="none", episodes_per_step=2)
+    run(learner, replace(source, images_IHWC=flat), recipe)
+    for batch in batches:
+        x, labels = batch[:2]
+        if learner.trains_on == "episodes":
+            labels = batch.class_ids_TN.gather(1, batch.y_TM)
+        classes = ((x[..., 0, 0, 0] * 0.25 + 0.5) * 255 / 20).round().long()
+        assert torch.equal(classes, labels)
