@@ -179,7 +179,7 @@ def load_benchmark(
     if not isinstance(defaults, dict) or not _is_list_of_tables(entries):
         raise UserError(f"{name}: expected a [defaults] table and a list of [[training]] tables")
     overrides = _parse_settings(settings)
-    cells = []
+    cells: list[Cell] = []
     for entry in entries:
         merged, origins = _merge(
             (defaults, f"{name} [defaults]"),

@@ -65,7 +65,7 @@ def write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
     """What `write_curve` wrote."""
-    return [dict(row) for row in pd.read_csv(path).to_dict("records")]
+    return [{str(k): v for k, v in row.items()} for row in pd.read_csv(path).to_dict("records")]
 
 
 def read_training(folder: Path) -> dict[str, Any]:

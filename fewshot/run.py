@@ -230,7 +230,7 @@ def build_learner(training: Training, source: EpisodeSource, device: torch.devic
     backbone = _build_backbone(training, source)
     cls = LEARNERS[training.learner]
     learner = cls(backbone, training.learner_options, len(source.class_names))
-    return learner.to(device, memory_format=torch.channels_last)
+    return learner.to(device).to(memory_format=torch.channels_last)
 
 
 def _build_backbone(training: Training, source: EpisodeSource) -> Backbone:

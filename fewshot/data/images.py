@@ -108,18 +108,15 @@ def load_image(data: bytes, name: str, size: int, *, resize: bool = False) -> np
     expected = FORMATS[PurePosixPath(name).suffix.lower()]
     try:
         # Pillow tries formats in turn: the likely one first halves the time for small images.
-        image = Image.open(BytesIO(data), formats=[expected, *_NAMED_ALIKE])
-        found = "JPEG" if image.format == "MPO" else image.format  # MPO: cameras' JPEG pairs
-        if found == expected and image.mode in MODES:
-            mode, image = image.mode, _to_rgb(image)
-        else:
-            mode = image.mode
+        file = Image.open(BytesIO(data), formats=[expected, *_NAMED_ALIKE])
+        found = "JPEG" if file.format == "MPO" else file.format  # MPO: cameras' JPEG pairs
+        image = _to_rgb(file) if found == expected and file.mode in MODES else file
     except Exception as error:  # Pillow raises a dozen kinds on damaged files
         raise UserError(f"{name}: truncated or not an image") from error
     if found != expected:
         raise UserError(f"{name}: the name says {expected} but the content is {found}")
-    if mode not in MODES:
-        raise UserError(f"{name}: pixels of mode {mode}, not 8 bits a channel")
+    if file.mode not in MODES:
+        raise UserError(f"{name}: pixels of mode {file.mode}, not 8 bits a channel")
     if resize:
         image = ImageOps.exif_transpose(image)
     if image.size != (size, size):

@@ -90,9 +90,8 @@ def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
         names = table.get(split)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(f"{label}: '{split}' must be a list of class names")
-    return ClassSplit(
-        *(tuple(sorted(table[split])) for split in SPLITS), source=str(table.get("source", label))
-    )
+    train, val, test = (tuple(sorted(table[split])) for split in SPLITS)
+    return ClassSplit(train, val, test, source=str(table.get("source", label)))
 
 
 def format_split(split: ClassSplit) -> str:
@@ -119,7 +118,8 @@ def split_by_fractions(
     shuffled = np.array(sorted(class_names), dtype=object)[order]
     n_train, n_val, _ = _shares(len(class_names), fractions)
     parts = np.split(shuffled, [n_train, n_train + n_val])
-    return ClassSplit(*(tuple(sorted(part)) for part in parts), source=source)
+    train, val, test = (tuple(sorted(part)) for part in parts)
+    return ClassSplit(train, val, test, source=source)
 
 
 def parse_fractions(text: str) -> tuple[float, float, float] | None:
