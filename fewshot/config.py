@@ -160,13 +160,18 @@ class OptionClasses:
 
 
 def load_benchmark(
-    name: str, text: str, options: OptionClasses, settings: Sequence[str] = ()
+    name: str,
+    text: str,
+    options: OptionClasses,
+    settings: Sequence[str] = (),
+    learner: str | None = None,
 ) -> list[Cell]:
     """The cells of a benchmark file, in its order.
 
     `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
     training's `seeds` and its scoring's `n_shot` may be lists, one cell for each combination.
-    `settings` are `key=value` overrides (dotted keys, TOML values) of every training.
+    `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
+    `learner`, only its trainings are read, so that settings may be its own options.
 
     Raises UserError for text that is not TOML, unknown keys and values out of range.
     """
@@ -186,9 +191,12 @@ def load_benchmark(
             (entry, f"{name} [[training]]"),
             (overrides, "--set"),
         )
+        if learner is not None and merged.get("learner") != learner:
+            continue
         cells.extend(_expand(name, merged, origins, options))
     if not cells:
-        raise UserError(f"{name}: no [[training]] in the file")
+        of_learner = f" of the learner '{learner}'" if learner else ""
+        raise UserError(f"{name}: no [[training]]{of_learner} in the file")
     _refuse_duplicates(name, cells)
     return cells
 

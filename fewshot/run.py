@@ -81,15 +81,9 @@ def load_cells(
         learners={name: cls.Config for name, cls in LEARNERS.items()},
         backbones={name: cls.Config for name, cls in BACKBONES.items()},
     )
-    cells = load_benchmark(name, text, options, settings)
-    if learner is None:
-        return cells
-    if learner not in LEARNERS:
+    if learner is not None and learner not in LEARNERS:
         raise unknown_name("learner", learner, LEARNERS)
-    chosen = [cell for cell in cells if cell.training.learner == learner]
-    if not chosen:
-        raise UserError(f"{name} has no cell of the learner '{learner}'")
-    return chosen
+    return load_benchmark(name, text, options, settings, learner)
 
 
 def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
