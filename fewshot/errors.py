@@ -9,7 +9,11 @@ class UserError(Exception):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not among the known ones, with the nearest known one."""
+    """The error for a name that is not among the known ones, with the nearest known one.
+
+    >>> unknown_name("learner", "protnet", ["protonet", "mtl"])
+    UserError("unknown learner 'protnet': did you mean 'protonet'?")
+    """
     known = sorted(known) or ["none"]
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

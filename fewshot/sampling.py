@@ -57,6 +57,13 @@ def draw_episode(
     classes of an episode with fewer ways are the first ones of the episode with more.
 
     Raises UserError when the split has fewer than `n_way` classes or a class too few images.
+
+    >>> one = draw_episode(0, "test", 7, [600] * 20, EpisodeShape(n_way=5, n_shot=1, n_query=15))
+    >>> five = draw_episode(0, "test", 7, [600] * 20, EpisodeShape(n_way=5, n_shot=5, n_query=15))
+    >>> bool((one.support_NK == five.support_NK[:, :1]).all())
+    True
+    >>> one.query_Q.shape, bool((one.query_Q == five.query_Q).all())
+    ((75,), True)
     """
     n_way, n_shot, n_query = shape.n_way, shape.n_shot, shape.n_query
     bits = np.random.PCG64([seed, SPLITS.index(split), index])

@@ -484,7 +484,7 @@ def test_a_learner_can_be_chosen_by_name(load, tmp_path):
     assert {cell.training.learner for cell in cells} == {"transfer"}
     with pytest.raises(UserError, match="did you mean 'transfer'"):
         suite.load_cells(str(file), [], "transfr")
-    with pytest.raises(UserError, match="no cell of the learner 'mtl'"):
+    with pytest.raises(UserError, match="of the learner 'mtl' in the file"):
         suite.load_cells(str(file), [], "mtl")
 
 

@@ -21,6 +21,14 @@ class ProtoNet(FeatureLearner):
 
     logit_n(x) = -scale * ||f(x) - mean of the support features of class n||^2, the distance
     *squared*, as in the authors' code. At test nothing is adapted but the means. Inductive.
+
+    >>> import torch
+    >>> learner = ProtoNet(torch.nn.Flatten(), ProtoNetConfig(), n_classes=2)
+    >>> black, white = torch.zeros(1, 1, 3, 4, 4), torch.ones(1, 1, 3, 4, 4)
+    >>> support_x, support_y = torch.cat([black, white], dim=1), torch.tensor([[0, 1]])
+    >>> means = learner.adapt(support_x, support_y, n_way=2)
+    >>> learner.predict(means, 0.9 * white).argmax(-1)
+    tensor([[1]])
     """
 
     Config = ProtoNetConfig
