@@ -1,5 +1,6 @@
 """The committed tables are what the committed cells give, and the README shows them."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,5 @@ def test_the_readme_shows_the_table(table):
 def test_committed_cells_hold_what_is_needed_and_no_path_of_a_machine(table):
     for cell in read_cells(table.with_suffix("")):
         assert sorted(p.name for p in cell.path.iterdir()) == sorted(CELL_FILES)
-        assert "/work/" not in (cell.path / "run.json").read_text()
-        assert "/home/" not in (cell.path / "run.json").read_text()
+        assert not re.search(r'"(/|[A-Z]:\\)', (cell.path / "run.json").read_text())
         assert not cell.run["git"]["changed"]
