@@ -1,5 +1,7 @@
 """What several tests share: a small data set of easy images, made in memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,19 @@ def make_source(
         std=(0.25, 0.25, 0.25),
         fingerprint="made",
     )
+
+
+def some_classes(whole: EpisodeSource, classes: list[int]) -> tuple[EpisodeSource, np.ndarray]:
+    """A source of these classes alone, and the images with noise in place of all other classes."""
+    source = replace(
+        whole,
+        class_names=tuple(whole.class_names[c] for c in classes),
+        class_starts=whole.class_starts[classes],
+        class_sizes=whole.class_sizes[classes],
+    )
+    noise = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
+    noise[source.rows] = whole.images_IHWC[source.rows]
+    return source, noise
 
 
 @pytest.fixture

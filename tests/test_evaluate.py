@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from conftest import IMAGE_SIZE, make_source
+from conftest import IMAGE_SIZE, make_source, some_classes
 from torch.nn.functional import one_hot
 
 from fewshot.backbones.conv4 import Conv4
@@ -286,15 +286,7 @@ def test_images_of_other_splits_change_nothing(monkeypatch, on_images):
     if on_images:
         monkeypatch.setattr("fewshot.evaluate.FeatureLearner", type("Never", (), {}))
     whole = make_source(n_classes=10)
-    mine = [7, 2, 8, 3, 5]
-    source = replace(
-        whole,
-        class_names=tuple(whole.class_names[c] for c in mine),
-        class_starts=whole.class_starts[mine],
-        class_sizes=whole.class_sizes[mine],
-    )
-    poisoned = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
-    poisoned[source.rows] = whole.images_IHWC[source.rows]
+    source, poisoned = some_classes(whole, [7, 2, 8, 3, 5])
     learner, columns = make_learner("protonet"), ["accuracy", "nll"]
     clean = score(learner, source).episodes
     other = score(learner, replace(source, images_IHWC=poisoned)).episodes

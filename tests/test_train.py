@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import IMAGE_SIZE, make_source
+from conftest import IMAGE_SIZE, make_source, some_classes
 from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
@@ -334,15 +334,7 @@ def test_validating_does_not_move_the_weights(train_source, name, validations):
 @trained_learners
 def test_images_of_other_splits_are_neither_read_nor_felt(name, monkeypatch):
     whole = make_source("train", n_classes=10, per_class=12)
-    mine = [7, 2, 8, 3, 5, 0]
-    source = replace(
-        whole,
-        class_names=tuple(whole.class_names[c] for c in mine),
-        class_starts=whole.class_starts[mine],
-        class_sizes=whole.class_sizes[mine],
-    )
-    poisoned = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
-    poisoned[source.rows] = whole.images_IHWC[source.rows]
+    source, poisoned = some_classes(whole, [7, 2, 8, 3, 5, 0])
     read, pixels = set(), Images.pixels
 
     def spied(self, rows):
