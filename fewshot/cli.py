@@ -118,6 +118,7 @@ def run(
 ) -> None:
     """Train and score what is missing of a benchmark, then print its table."""
     from fewshot.data import data_dir
+    from fewshot.host import keep_freed_memory
     from fewshot.results import is_complete, read_cells
     from fewshot.run import check_cells, choose_device, load_cells, run_cells
     from fewshot.tables import render
@@ -129,6 +130,7 @@ def run(
             print(f"{cell.id}  {'done' if done else 'to do'}")
         return
     torch_device = choose_device(device, threads)
+    keep_freed_memory()
     check_cells(cells, data_dir(data))
     try:
         summary = run_cells(cells, results, data_dir(data), torch_device, say, force)

@@ -1,5 +1,6 @@
 """The machine and the software that a result was made with."""
 
+import ctypes
 import os
 import platform
 import resource
@@ -27,6 +28,21 @@ def describe(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: package_version(name) for name in PACKAGES},
     }
+
+
+def keep_freed_memory() -> bool:
+    """Make the C library keep the memory that tensors free; whether it can.
+
+    By default glibc hands every large block back to the system, which must zero its pages again
+    for the next step: half the time of a training step of Conv4 at 84x84 pixels on a CPU.
+    For the whole process; False, and nothing changed, where the C library is not glibc.
+    """
+    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, -1))
 
 
 def processor_name() -> str:
