@@ -22,7 +22,7 @@ from fewshot.protocols import Augment, EpisodeSource, FeatureLearner, Learner
 from fewshot.sampling import draw_episode, episodes_digest
 
 EMBED_BATCH = 500
-CHUNK_BYTES = 2**26  # of features or activations that one chunk of episodes may take
+CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**33}  # of features or activations in a chunk of episodes
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def evaluate(
         draw_episode(scoring.episode_seed, source.split, i, source.class_sizes, scoring.shape)
         for i in range(scoring.episodes)
     ]
-    chunk = max(1, CHUNK_BYTES // (view.bytes_per_image * _images_per_episode(scoring)))
+    limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
+    chunk = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
     frames = [
         _score_chunk(
             view,

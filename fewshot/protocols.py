@@ -44,12 +44,14 @@ class ImageBatch(NamedTuple):
 
 
 Batch = EpisodeBatch | ImageBatch
+BatchNormMode = Literal["running", "support", "query"]
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(ABC, nn.Module):  # in this order: `higher` can patch no other
     """Images to features: `forward(x_ICHW) -> z_ID`, with D = `out_dim`.
 
-    Built as `SomeBackbone(config, image_size)`; it knows pixels, never ways or shots.
+    Built as `SomeBackbone(config, image_size, norm=...)`, where `norm` makes a normalisation layer
+    of a channel count; it knows pixels, never ways or shots.
     """
 
     Config: ClassVar[type]
@@ -60,7 +62,7 @@ class Backbone(nn.Module, ABC):
         """Features z_ID of images x_ICHW."""
 
 
-class Learner(nn.Module, ABC):
+class Learner(ABC, nn.Module):  # in this order, as above
     """A few-shot algorithm. The harness owns data, clock, optimiser and score; this owns maths.
 
     `config` is a frozen dataclass, class attribute `Config`. `n_classes` is how many training
@@ -70,10 +72,13 @@ class Learner(nn.Module, ABC):
 
     Config: ClassVar[type]
     trains_on: ClassVar[Literal["episodes", "images", "nothing"]]
-    transductive: ClassVar[bool] = False
+    transductive: bool = False
     """Whether the prediction of one query image may depend on the other query images."""
-    batch_norm: ClassVar[Literal["running", "support", "query"]] = "running"
+    batch_norm: BatchNormMode = "running"
     """Whose statistics batch norm uses at test: running ones, or an episode's own."""
+    differentiable_norm: ClassVar[bool] = False
+    """Whether it needs a backbone with the suite's batch norm: to differentiate a gradient, or to
+    have the statistics of an episode. Such a backbone must not drop anything at random."""
     label_tied: ClassVar[bool] = False
     """Whether the head is tied to label positions, so that relabelling changes more than order."""
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from fewshot import __version__, host
 from fewshot.atomic import new_folder, only_writer
 from fewshot.backbones import BACKBONES
+from fewshot.backbones.norm import BatchNorm
 from fewshot.backbones.precision import Bf16
 from fewshot.config import Cell, OptionClasses, Training, load_benchmark
 from fewshot.data import open_source
@@ -93,6 +95,7 @@ def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
     """
     for cell in cells:
         recipe, scoring = cell.training.recipe, cell.scoring
+        _check_ways(cell)
         trains_on = LEARNERS[cell.training.learner].trains_on
         needs: list[tuple[Split, EpisodeShape]] = [("test", scoring.shape)]
         if trains_on != "nothing":
@@ -105,6 +108,18 @@ def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
             _check_shape(open_source(cell.training.dataset, split, data_dir), shape)
         if trains_on != "nothing":  # images may be too small for the backbone
             _build_backbone(cell.training, open_source(cell.training.dataset, "train", data_dir))
+
+
+def _check_ways(cell: Cell) -> None:
+    """A head of fixed size meets episodes of its own number of ways alone."""
+    recipe, rows = cell.training.recipe, getattr(cell.training.learner_options, "n_way", None)
+    for name, n_way in (
+        ("recipe.n_way", recipe.n_way),
+        ("recipe.val_n_way", recipe.val_n_way),
+        ("scoring.n_way", cell.scoring.n_way),
+    ):
+        if rows is not None and n_way != rows:
+            raise UserError(f"{cell.id}: {name} = {n_way}, but learner_options.n_way = {rows}")
 
 
 def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
@@ -228,7 +243,15 @@ def build_learner(training: Training, source: EpisodeSource, device: torch.devic
 
 
 def _build_backbone(training: Training, source: EpisodeSource) -> Backbone:
-    backbone = BACKBONES[training.backbone](training.backbone_options, source.image_size)
+    own_norm = LEARNERS[training.learner].differentiable_norm
+    if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
+        raise UserError(
+            f"{training.learner}: its gradients need a backbone that drops nothing at random: "
+            "set backbone_options.drop_rate = 0"
+        )
+    backbone = BACKBONES[training.backbone](
+        training.backbone_options, source.image_size, norm=BatchNorm if own_norm else nn.BatchNorm2d
+    )
     return Bf16(backbone) if training.recipe.precision == "bf16" else backbone
 
 

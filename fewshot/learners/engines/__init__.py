@@ -1,0 +1,14 @@
+"""Engines of the inner loop by name: different ways to the same outer gradient."""
+
+from fewshot.learners.engines.higher import higher
+from fewshot.learners.engines.learn2learn import learn2learn
+from fewshot.learners.engines.loop import loop
+from fewshot.learners.engines.vmap import vmap
+from fewshot.learners.inner_loop import Engine
+
+ENGINES: dict[str, Engine] = {
+    "loop": loop,
+    "vmap": vmap,
+    "higher": higher,
+    "learn2learn": learn2learn,
+}

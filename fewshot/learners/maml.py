@@ -1,0 +1,84 @@
+"""Model-agnostic meta-learning: weights that a few steps of gradient descent make good."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from fewshot.errors import UserError
+from fewshot.learners.engines import ENGINES
+from fewshot.learners.engines.graphed import Graphed
+from fewshot.learners.engines.vmap import vmap
+from fewshot.learners.gradient import GradientLearner
+from fewshot.learners.inner_loop import Engine, InnerLoop, attach_gradients
+from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
+
+
+@dataclass(frozen=True)
+class MAMLConfig:
+    """`n_way`: rows of the head. `batch_norm`: see `GradientLearner`.
+
+    inner_lr: of the *mean* support loss; the paper's 0.01 on its loss is 0.05 here.
+    inner_steps, test_inner_steps: in training and at test (the paper: 5 and 10).
+    per_step_losses, checkpoint: see `InnerLoop`. engine: `auto` is `loop` on a CPU and `vmap` on
+    a GPU. episodes_at_once: how many episodes `vmap` holds in memory together; all if not given.
+    """
+
+    n_way: int = 5
+    inner_lr: float = 0.05
+    inner_steps: int = 5
+    test_inner_steps: int = 10
+    batch_norm: BatchNormMode = "support"
+    per_step_losses: bool = False
+    engine: Literal["auto", "loop", "vmap", "higher", "learn2learn"] = "auto"
+    episodes_at_once: int | None = None
+    checkpoint: bool = False
+
+
+class MAML(GradientLearner):
+    """Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", ICML 2017; second order.
+
+    Deviations from the authors' code: batch norm has a scale, its parameters are adapted like all
+    others, and the statistics at test are a choice; theirs were always the query images' own.
+    """
+
+    Config = MAMLConfig
+    first_order: ClassVar[bool] = False
+
+    def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
+        super().__init__(backbone, config, n_classes)
+        if config.engine in ("higher", "learn2learn") and (
+            config.batch_norm == "running" or config.checkpoint
+        ):
+            raise UserError(
+                f"the engine '{config.engine}' keeps no running statistics and no checkpoints "
+                "of steps: choose 'loop' or 'vmap'"
+            )
+        self._on_cpu = self._engine("loop")
+        self._on_gpu = Graphed(self._engine("vmap"))
+
+    def inner_loop(self, steps: int) -> InnerLoop:
+        c = self.config
+        return InnerLoop(
+            c.inner_lr, steps, self.first_order, c.batch_norm, c.per_step_losses, c.checkpoint
+        )
+
+    def loss(self, batch: EpisodeBatch) -> Tensor:
+        self.check_ways(batch.class_ids_TN.shape[1])
+        engine = self._on_gpu if batch.x_TMCHW.is_cuda else self._on_cpu
+        outer = engine(self, batch, self.inner_loop(self.config.inner_steps))
+        self.keep_statistics(outer.buffers)
+        return attach_gradients(outer.loss, dict(self.named_parameters()), outer.gradients)
+
+    def _engine(self, default: str) -> Engine:
+        name = default if self.config.engine == "auto" else self.config.engine
+        if name == "vmap":
+            return partial(vmap, episodes_at_once=self.config.episodes_at_once)
+        return ENGINES[name]
+
+
+class FOMAML(MAML):
+    """First-order MAML, of the same paper: the inner gradients count as constants."""
+
+    first_order = True
