@@ -67,7 +67,7 @@ class Spy(Learner):
 
 @pytest.fixture
 def one_chunk(monkeypatch):
-    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", 2**40)
+    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", {"cpu": 2**40})
 
 
 def one_by_one(learner, source, scoring):
@@ -141,7 +141,7 @@ def test_chunks_do_not_matter(monkeypatch, chunk_bytes, on_images):
     if on_images:
         monkeypatch.setattr("fewshot.evaluate.FeatureLearner", type("Never", (), {}))
     whole = score(learner, source)
-    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", {"cpu": chunk_bytes})
     parts = score(learner, source)
     assert (parts.episodes.accuracy == whole.episodes.accuracy).all()
     assert parts.episodes.nll.to_numpy() == pytest.approx(whole.episodes.nll, rel=1e-4, abs=1e-5)
@@ -150,7 +150,7 @@ def test_chunks_do_not_matter(monkeypatch, chunk_bytes, on_images):
 
 
 def test_small_chunks_hold_one_episode_each(source, monkeypatch):
-    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", 1)
+    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", {"cpu": 1})
     spy = Spy()
     score(spy, source)
     assert [len(x) for x, _, _ in spy.adapted] == [1] * SCORING.episodes
