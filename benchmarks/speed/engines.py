@@ -74,7 +74,12 @@ def make_batch(n_episodes: int, size: int, device: torch.device, published: bool
 
 
 def contestant(
-    name: str, backbone: str, size: int, order: str, steps: int, n_episodes: int,
+    name: str,
+    backbone: str,
+    size: int,
+    order: str,
+    steps: int,
+    n_episodes: int,
     device: torch.device,
 ) -> Callable[[], object]:
     """A function that computes an outer gradient, or a forward pass, once."""
@@ -108,7 +113,8 @@ def contestant(
         return step
     engine = ENGINES[library.removesuffix(" graph").removesuffix(" checkpointed")]
     if name.endswith("graph"):
-        engine = Graphed(engine)
+        graph = Graphed(lambda *tensors: engine(learner, EpisodeBatch(*tensors, s), inner))
+        return lambda: graph(*batch[:3])
     if name.endswith("checkpointed"):
         inner = replace(inner, checkpoint=True)
     return lambda: engine(learner, batch, inner)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.errors import UserError
+from fewshot.learners.engines.graphed import Graphed
 from fewshot.learners.engines.loop import call_each
 from fewshot.learners.engines.vmap import call_many
 from fewshot.learners.inner_loop import (
@@ -46,6 +47,7 @@ class GradientLearner(Learner):
         self.batch_norm = config.batch_norm
         self.transductive = config.batch_norm == "query"
         self.head = nn.Linear(backbone.out_dim, config.n_way)
+        self._adapted_graph = Graphed(self._adapted)
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
         """Logits_IN of images under the weights as they stand."""
@@ -61,6 +63,12 @@ class GradientLearner(Learner):
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Adapted:
         self.check_ways(n_way)
+        if not support_x_TSCHW.is_cuda:
+            return self._adapted(support_x_TSCHW, support_y_TS)
+        weights, buffers = self._adapted_graph(support_x_TSCHW, support_y_TS)
+        return Adapted(*({k: v.clone() for k, v in part.items()} for part in (weights, buffers)))
+
+    def _adapted(self, support_x_TSCHW: Tensor, support_y_TS: Tensor) -> Adapted:
         call, start = self.calls(), dict(self.named_parameters())
         buffers = episode_buffers(self, len(support_y_TS))
         inner = self.inner_loop(self.config.test_inner_steps)

@@ -27,10 +27,12 @@ from fewshot.protocols import BatchNormMode, EpisodeBatch
 
 @dataclass(frozen=True)
 class IMAMLConfig:
-    """As `MAMLConfig`, and `proximal`, the paper's lambda: the pull of every inner step to the start.
+    """As `MAMLConfig`, and what the implicit gradient needs.
 
-    cg_steps: conjugate gradients at most. cg_tolerance: the residual, relative to the right side,
-    at which they stop; a warning says so when `cg_steps` do not reach it.
+    proximal: the paper's lambda, the pull of every inner step to the start. damping: solve with
+    (1 + damping) I + H / lambda; the paper has none, its authors' code has 1. cg_steps: conjugate
+    gradients at most. cg_tolerance: the residual, relative to the right side, at which they stop;
+    a warning says so when `cg_steps` do not reach it.
     """
 
     n_way: int = 5
@@ -39,6 +41,7 @@ class IMAMLConfig:
     test_inner_steps: int = 10
     batch_norm: BatchNormMode = "support"
     proximal: float = 0.5
+    damping: float = 0.0
     cg_steps: int = 5
     cg_tolerance: float = 0.1
 
@@ -87,7 +90,7 @@ class IMAML(GradientLearner):
         def operator(x_TP: Tensor) -> Tensor:
             pieces = _like(x_TP, leaves)
             curved = torch.autograd.grad(list(slopes.values()), leaves, pieces, retain_graph=True)
-            return x_TP + _flat(curved) / c.proximal
+            return (1 + c.damping) * x_TP + _flat(curved) / c.proximal
 
         solved = conjugate_gradients(operator, right_TP, c.cg_steps, c.cg_tolerance)
         if bool((solved.residual_T > c.cg_tolerance).any()):
@@ -114,18 +117,21 @@ def conjugate_gradients(
 ) -> Solved:
     """Solve A x = b for T systems at once (Hestenes and Stiefel, 1952).
 
-    operator: x_TP to A x, symmetric; where a direction of negative curvature turns up, that
-    system stops, since A is not positive definite. Starts from x = 0.
+    operator: x_TP to A x, symmetric. Starts from x = 0. A system stops where a direction of no
+    positive curvature turns up, since its A is not positive definite; with x = b if that is the
+    first direction, so that a network still learns from it as first-order methods do.
     """
     x_TP, residual_TP = torch.zeros_like(right_TP), right_TP
     direction_TP, square_T = residual_TP, residual_TP.square().sum(1)
     scale_T = square_T.clamp_min(torch.finfo(right_TP.dtype).tiny)
     going_T = square_T > 0
-    for _ in range(steps):
+    for number in range(steps):
         if not going_T.any():
             break
         image_TP = operator(direction_TP)
         curvature_T = (direction_TP * image_TP).sum(1)
+        if number == 0:
+            x_TP = torch.where((curvature_T > 0).unsqueeze(1), x_TP, right_TP)
         going_T = going_T & (curvature_T > 0)
         step_T = torch.where(going_T, square_T / curvature_T, 0.0).unsqueeze(1)
         x_TP, residual_TP = x_TP + step_T * direction_TP, residual_TP - step_T * image_TP

@@ -11,7 +11,7 @@ from fewshot.learners.engines import ENGINES
 from fewshot.learners.engines.graphed import Graphed
 from fewshot.learners.engines.vmap import vmap
 from fewshot.learners.gradient import GradientLearner
-from fewshot.learners.inner_loop import Engine, InnerLoop, attach_gradients
+from fewshot.learners.inner_loop import Engine, InnerLoop, Outer, attach_gradients
 from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
 
 
@@ -22,7 +22,7 @@ class MAMLConfig:
     inner_lr: of the *mean* support loss; the paper's 0.01 on its loss is 0.05 here.
     inner_steps, test_inner_steps: in training and at test (the paper: 5 and 10).
     per_step_losses, checkpoint: see `InnerLoop`. engine: `auto` is `loop` on a CPU and `vmap` on
-    a GPU. episodes_at_once: how many episodes `vmap` holds in memory together; all if not given.
+    a GPU, where both are recorded as CUDA graphs. episodes_at_once: how many episodes `vmap` holds in memory together; all if not given.
     """
 
     n_way: int = 5
@@ -55,8 +55,7 @@ class MAML(GradientLearner):
                 f"the engine '{config.engine}' keeps no running statistics and no checkpoints "
                 "of steps: choose 'loop' or 'vmap'"
             )
-        self._on_cpu = self._engine("loop")
-        self._on_gpu = Graphed(self._engine("vmap"))
+        self._outer_graph = Graphed(self._outer)
 
     def inner_loop(self, steps: int) -> InnerLoop:
         c = self.config
@@ -66,16 +65,25 @@ class MAML(GradientLearner):
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         self.check_ways(batch.class_ids_TN.shape[1])
-        engine = self._on_gpu if batch.x_TMCHW.is_cuda else self._on_cpu
-        outer = engine(self, batch, self.inner_loop(self.config.inner_steps))
+        outer_of = self._outer_graph if self._records_graphs(batch) else self._outer
+        outer: Outer = outer_of(*batch[:3], n_support=batch.n_support)
         self.keep_statistics(outer.buffers)
         return attach_gradients(outer.loss, dict(self.named_parameters()), outer.gradients)
 
-    def _engine(self, default: str) -> Engine:
-        name = default if self.config.engine == "auto" else self.config.engine
+    def _outer(self, x: Tensor, y: Tensor, class_ids: Tensor, n_support: int) -> Outer:
+        inner = self.inner_loop(self.config.inner_steps)
+        return self._engine(x.is_cuda)(self, EpisodeBatch(x, y, class_ids, n_support), inner)
+
+    def _engine(self, on_gpu: bool) -> Engine:
+        name = self.config.engine
+        if name == "auto":
+            name = "vmap" if on_gpu else "loop"
         if name == "vmap":
             return partial(vmap, episodes_at_once=self.config.episodes_at_once)
         return ENGINES[name]
+
+    def _records_graphs(self, batch: EpisodeBatch) -> bool:
+        return batch.x_TMCHW.is_cuda and self.config.engine in ("auto", "loop", "vmap")
 
 
 class FOMAML(MAML):

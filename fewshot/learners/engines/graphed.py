@@ -1,54 +1,54 @@
-"""An engine recorded as a CUDA graph: thousands of small kernels started by one call."""
+"""A function of tensors recorded as a CUDA graph: thousands of kernels started by one call."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-
-from fewshot.learners.inner_loop import Engine, InnerLoop, Outer
-from fewshot.protocols import EpisodeBatch
+from torch import Tensor
 
 WARMUPS = 3  # before recording, so that libraries have chosen their kernels
 
 
 class Recording(NamedTuple):
-    """A graph with the tensors that it reads and writes."""
+    """A graph with the tensors that it reads and what it writes."""
 
     graph: torch.cuda.CUDAGraph
-    batch: EpisodeBatch
-    outer: Outer
+    inputs: tuple[Tensor, ...]
+    output: Any
 
 
 class Graphed:
-    """`Engine` that records another at the first batch of a shape and replays it from then on.
+    """A function that is recorded at its first call with tensors of some shapes, then replayed.
 
-    What it returns is overwritten by the next call. The net's parameters are read where they lie:
-    they must be changed in place, as optimizers and `load_state_dict` do.
+    Its output is overwritten by its next call. What else it reads, such as parameters, is read
+    where it lay at the recording: it must be changed in place, as optimizers do. `static`
+    arguments are passed on; other values of them are another recording.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._recordings: dict[tuple[object, ...], Recording] = {}
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._recordings: dict[Hashable, Recording] = {}
 
-    def __call__(self, net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
-        key = (inner, batch.n_support, batch.x_TMCHW.shape, batch.x_TMCHW.stride())
+    def __call__(self, *tensors: Tensor, **static: Hashable) -> Any:
+        shapes = tuple((t.shape, t.stride(), t.dtype) for t in tensors)
+        key = (shapes, tuple(sorted(static.items())))
         if key not in self._recordings:
-            self._recordings[key] = self._record(net, batch, inner)
+            self._recordings[key] = self._record(tensors, static)
         recording = self._recordings[key]
-        for ours, theirs in zip(recording.batch[:3], batch[:3], strict=True):
-            ours.copy_(theirs)
+        for own, given in zip(recording.inputs, tensors, strict=True):
+            own.copy_(given)
         recording.graph.replay()
-        return recording.outer
+        return recording.output
 
-    def _record(self, net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Recording:
-        own = EpisodeBatch(*(tensor.clone() for tensor in batch[:3]), batch.n_support)
+    def _record(self, tensors: tuple[Tensor, ...], static: dict[str, Hashable]) -> Recording:
+        inputs = tuple(t.clone() for t in tensors)
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARMUPS):
-                self._engine(net, own, inner)
+                self._function(*inputs, **static)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            outer = self._engine(net, own, inner)
-        return Recording(graph, own, outer)
+            output = self._function(*inputs, **static)
+        return Recording(graph, inputs, output)
