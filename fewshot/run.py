@@ -38,9 +38,10 @@ from fewshot.results import (
     write_json,
 )
 from fewshot.sampling import EpisodeShape, Split
-from fewshot.train import curve_rows, train
+from fewshot.train import DivergedError, curve_rows, train
 
 Say = Callable[[str], None]
+DIVERGED = "diverged"  # folder of trainings that did: their last good weights and their curve
 COPIES_AUGMENT = "crop_flip_jitter"  # of the support, as Tian et al. (2020) did
 
 
@@ -152,15 +153,24 @@ def run_cells(
     place = _Place(results, data_dir, device, say, host.describe(device), host.git_state())
     summary = Summary([], [], [])
     trained_now: set[str] = set()
+    diverged: dict[str, str] = {}
     for number, cell in enumerate(cells, 1):
         if not force and _is_current(cell, place):
             summary.skipped.append(cell.id)
             continue
         say(f"[{number}/{len(cells)}] {cell.id}")
+        if cell.training.id in diverged:  # another shot of the same training
+            say(f"failed: {cell.id}: {diverged[cell.training.id]}")
+            summary.failed.append(cell.id)
+            continue
         try:
             _run_cell(cell, place, retrain=force and cell.training.id not in trained_now)
         except UserError:
             raise
+        except DivergedError as error:
+            say(f"failed: {cell.id}: {error}")
+            diverged[cell.training.id] = str(error)
+            summary.failed.append(cell.id)
         except Exception as error:
             say(traceback.format_exc().rstrip())
             say(f"failed: {cell.id}: {type(error).__name__}: {error}")
@@ -265,9 +275,17 @@ def _run_training(cell: Cell, learner: Learner, place: _Place) -> None:
 
     host.reset_peak_memory(device)
     augment = AUGMENTS[recipe.augment]
-    trained = train(
-        learner, train_source, augment, validate, recipe, training.seed, device, place.say
-    )
+    try:
+        trained = train(
+            learner, train_source, augment, validate, recipe, training.seed, device, place.say
+        )
+    except DivergedError as error:
+        with new_folder(place.results / DIVERGED / training.id) as temporary:
+            torch.save(error.weights, temporary / "checkpoint.pt")
+            write_curve(temporary / "curve.csv", curve_rows(error.curve))
+            message = {"message": str(error), "step": error.step, "good_step": error.good_step}
+            write_json(temporary / "diverged.json", message)
+        raise
     spent = trained.spent
     record = {
         "id": training.id,

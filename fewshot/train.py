@@ -22,6 +22,9 @@ from fewshot.protocols import Augment, Batch, EpisodeSource, ImageBatch, Learner
 from fewshot.sampling import draw_batch, draw_episode
 
 Validate = Callable[[Learner], float]
+Weights = dict[str, Any]
+EXPLODED = 1e4  # a loss above this is as lost as one that is not a number
+GPU_CHECK_EVERY = 50  # steps: reading the loss makes a GPU wait
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,21 @@ class Trained:
     selected_step: int
 
 
+class DivergedError(FloatingPointError):
+    """The loss exploded or stopped being a number.
+
+    step: the first at which it was seen. weights: those of the last validation before it, or the
+    first ones, with the curve until then.
+    """
+
+    def __init__(
+        self, value: float, step: int, good_step: int, weights: Weights, curve: list[CurvePoint]
+    ) -> None:
+        since = f"the last good weights are those of step {good_step}"
+        super().__init__(f"the loss became {value:.4g} by step {step}; {since}")
+        self.step, self.good_step, self.weights, self.curve = step, good_step, weights, curve
+
+
 def train(
     learner: Learner,
     source: EpisodeSource,
@@ -70,14 +88,15 @@ def train(
 
     Batch number i is a pure function of (seed, i). The augmentation has a generator of its own.
     `validate` gives an accuracy; `say` is told of each validation.
-    Raises FloatingPointError when the loss stops being finite.
+    Raises DivergedError when the loss explodes or stops being a number.
     """
     make_batch = _batches(learner, source, augment, recipe, seed, device)
     optimizer = _optimizer(learner, recipe)
     clock, curve = Clock(device), list[CurvePoint]()
-    best, best_step, best_accuracy = _snapshot(learner), 0, -1.0
+    good, good_step = _snapshot(learner), 0
+    best, best_step, best_accuracy = good, 0, -1.0
     step = images = 0
-    validate_s, loss_value = 0.0, float("nan")
+    validate_s = 0.0
     learner.train()
     with _progress_bar() as bar:
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
@@ -88,6 +107,8 @@ def train(
                 batch = make_batch(step)
             with clock.part("forward"):
                 loss = learner.loss(batch)
+            if device.type == "cpu" or step % GPU_CHECK_EVERY == 0:
+                _check(loss, step + 1, good_step, good, curve)
             with clock.part("backward"):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -99,20 +120,21 @@ def train(
             # The margin is for rounding: 49 * (1 / 49) is less than 1.
             validation_due = progress * recipe.validations + 1e-9 >= len(curve) + 1
             if validation_due:
-                loss_value = _finite(loss, step)
+                loss_value = _check(loss, step, good_step, good, curve)
                 start = clock.now()
                 accuracy = validate(learner)
                 learner.train()
                 validate_s += clock.now() - start
                 curve.append(CurvePoint(step, clock.total, images, loss_value, lr, accuracy))
+                good, good_step = _snapshot(learner), step
                 if recipe.select == "best" and accuracy > best_accuracy:
-                    best, best_step, best_accuracy = _snapshot(learner), step, accuracy
+                    best, best_step, best_accuracy = good, step, accuracy
                 say(
                     f"    {100 * progress:3.0f} %  {images:,} images  {clock.total:,.0f} s  "
                     f"loss {loss_value:.3f}  val {100 * accuracy:.2f} %"
                 )
             _report(bar, progress, images / clock.total, loss, curve)
-    _finite(loss, step)
+    _check(loss, step, good_step, good, curve)
     if recipe.select == "best":
         learner.load_state_dict(best)
     else:
@@ -185,10 +207,13 @@ def _lr_factor(recipe: Recipe, progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def _finite(loss: torch.Tensor, step: int) -> float:
+def _check(
+    loss: torch.Tensor, step: int, good_step: int, good: Weights, curve: list[CurvePoint]
+) -> float:
+    """The loss as a number. Raises DivergedError if it is none, or beyond all measure."""
     value = loss.item()
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss became {value} by step {step}")
+    if not abs(value) < EXPLODED:
+        raise DivergedError(value, step, good_step, good, curve)
     return value
 
 
@@ -196,7 +221,7 @@ def _image_count(batch: Batch) -> int:
     return batch.x_ICHW.shape[0] if isinstance(batch, ImageBatch) else batch.y_TM.numel()
 
 
-def _snapshot(learner: nn.Module) -> dict[str, Any]:
+def _snapshot(learner: nn.Module) -> Weights:
     return {key: value.detach().clone() for key, value in learner.state_dict().items()}
 
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import IMAGE_SIZE, make_source
+from conftest import make_source, small_learner, ways_of
 
-from fewshot.backbones.conv4 import Conv4
 from fewshot.config import Scoring
 from fewshot.data.augment import AUGMENTS
 from fewshot.episode import Images, episode_batch, episode_rows
@@ -21,12 +20,10 @@ every_learner = pytest.mark.parametrize("name", list(LEARNERS))
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
-def make_learner(name: str) -> Learner:
-    """A small untrained learner in float64, in evaluation mode."""
-    torch.manual_seed(0)
-    cls = LEARNERS[name]
-    backbone = Conv4(Conv4.Config(filters=8), IMAGE_SIZE)
-    return cls(backbone, cls.Config(), N_CLASSES).double().eval()
+def make_learner(name: str, n_way: int = 5) -> Learner:
+    """A small untrained learner in float64, in evaluation mode, for episodes of `n_way` classes."""
+    options = ways_of(name, n_way)
+    return small_learner(name, N_CLASSES, filters=8, **options).double().eval()
 
 
 def make_batch(shape: EpisodeShape, count: int = 3):
@@ -57,7 +54,9 @@ def logits_of(learner: Learner, support_x, support_y, query_x, n_way: int):
 @every_shape
 def test_shapes_and_finite_logits(name, shape):
     support_x, support_y, query_x, query_y = halves(make_batch(shape))
-    logits_TQN = logits_of(make_learner(name), support_x, support_y, query_x, shape.n_way)
+    logits_TQN = logits_of(
+        make_learner(name, shape.n_way), support_x, support_y, query_x, shape.n_way
+    )
     assert logits_TQN.shape == (*query_y.shape, shape.n_way)
     assert logits_TQN.isfinite().all()
 
@@ -96,7 +95,7 @@ def test_an_episode_alone_equals_itself_in_a_batch(name):
 
 @every_learner
 def test_support_order_does_not_matter(name):
-    learner = make_learner(name)
+    learner = make_learner(name, n_way=3)
     support_x, support_y, query_x, _ = halves(make_batch(SHAPES[1]))
     order = torch.randperm(support_x.shape[1], generator=torch.Generator().manual_seed(0))
     first = logits_of(learner, support_x, support_y, query_x, 3)
@@ -117,8 +116,9 @@ def test_relabelling_permutes_the_logits(name):
 
 
 @every_learner
+@pytest.mark.filterwarnings("ignore:iMAML")  # of no matter here whether it converges
 def test_a_gradient_reaches_every_parameter(name):
-    learner = make_learner(name).train()
+    learner = make_learner(name, N_CLASSES).train()
     if learner.trains_on == "nothing":
         pytest.skip("not trained")
     batch = make_batch(EpisodeShape(N_CLASSES, 3, 4), count=2)
@@ -136,7 +136,8 @@ def test_a_gradient_reaches_every_parameter(name):
 @every_learner
 def test_features_and_images_give_the_same_scores(name, cpu, monkeypatch):
     learner = make_learner(name).float()
-    assert isinstance(learner, FeatureLearner)
+    if not isinstance(learner, FeatureLearner):
+        pytest.skip("its backbone is adapted at test")
     source, scoring = make_source("test"), Scoring(n_shot=2, n_query=4, episodes=12)
     from_table = evaluate(learner, source, scoring, AUGMENTS["none"], cpu)
     monkeypatch.setattr("fewshot.evaluate.FeatureLearner", type("Never", (), {}))

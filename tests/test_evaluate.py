@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from conftest import IMAGE_SIZE, make_source, some_classes
+from conftest import IMAGE_SIZE, make_source, small_learner, some_classes, ways_of
 from torch.nn.functional import one_hot
 
-from fewshot.backbones.conv4 import Conv4
 from fewshot.config import Scoring
 from fewshot.data.augment import AUGMENTS
 from fewshot.evaluate import evaluate
@@ -26,9 +25,7 @@ class NoConfig:
 
 
 def make_learner(name):
-    torch.manual_seed(0)
-    cls = LEARNERS[name]
-    return cls(Conv4(Conv4.Config(filters=4), IMAGE_SIZE), cls.Config(), n_classes=8)
+    return small_learner(name, 8, **ways_of(name, SCORING.n_way))
 
 
 def score(learner, source, scoring=SCORING, augment=AUGMENTS["none"]):

@@ -1,5 +1,6 @@
 """A benchmark, cell by cell: whatever happens, what is done stays done and nothing is redone."""
 
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
 from fewshot.results import CELL_FILES, TRAINING_FILES, TRAININGS, read_cells, read_training
 from fewshot.tables import table_rows
+from fewshot.train import DivergedError
 
 CPU = torch.device("cpu")
 BENCHMARK = """
@@ -314,7 +316,7 @@ def test_a_killed_run_goes_on_where_it_was(finished, tmp_path, data, load, where
     assert outcome(results) == outcome(finished)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no luck"), FloatingPointError("nan by step 1")])
+@pytest.mark.parametrize("error", [RuntimeError("no luck"), ArithmeticError("no number")])
 def test_a_cell_that_fails_leaves_the_others_done(tmp_path, data, load, monkeypatch, error):
     broken(monkeypatch, error)
     cells, lines = load(BROKEN), []
@@ -328,6 +330,29 @@ def test_a_cell_that_fails_leaves_the_others_done(tmp_path, data, load, monkeypa
     assert all(cell in line and str(error) in line for cell, line in zip(failed, told, strict=True))
     assert not leftovers(tmp_path)
     assert not any("broken" in p.name and p.is_dir() for p in (tmp_path / TRAININGS).iterdir())
+
+
+def test_a_training_that_diverges_fails_its_cells_once_and_keeps_its_last_good_weights(
+    tmp_path, data, load, monkeypatch
+):
+    first = {"weight": torch.ones(3)}
+    broken(monkeypatch, DivergedError(float("nan"), 9, 4, first, []))
+    cells, lines = load(BROKEN), []
+    summary = go(cells, tmp_path, data, lines.append)
+    lost = [cell for cell in cells if cell.training.learner == "broken"]
+    assert summary.failed == [cell.id for cell in lost]
+    assert len(summary.done) == len(cells) - len(lost)
+    assert (
+        lines.count(
+            f"failed: {lost[1].id}: the loss became nan by step 9; the last good "
+            "weights are those of step 4"
+        )
+        == 1
+    )
+    assert not any("Traceback" in line for line in lines)
+    folder = tmp_path / "diverged" / lost[0].training.id
+    assert torch.equal(torch.load(folder / "checkpoint.pt")["weight"], first["weight"])
+    assert json.loads((folder / "diverged.json").read_text())["step"] == 9
 
 
 def test_a_cell_that_failed_is_tried_again_by_the_next_run(tmp_path, data, load, monkeypatch):

@@ -7,17 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import IMAGE_SIZE, make_source, some_classes
+from conftest import make_source, small_learner, some_classes, ways_of
 from torch import nn
 
-from fewshot.backbones.conv4 import Conv4
 from fewshot.config import Recipe, Scoring
 from fewshot.data.augment import AUGMENTS
 from fewshot.episode import Images
 from fewshot.evaluate import evaluate
 from fewshot.learners import LEARNERS
 from fewshot.protocols import Learner
-from fewshot.train import _lr_factor, curve_rows, train
+from fewshot.train import DivergedError, _lr_factor, curve_rows, train
 
 CPU = torch.device("cpu")
 SMALL = Recipe(
@@ -30,6 +29,8 @@ SMALL = Recipe(
     validations=1,
     select="last",
 )
+# iMAML: conjugate gradients need not converge for what these tests look at.
+pytestmark = pytest.mark.filterwarnings("ignore:iMAML")
 trained_learners = pytest.mark.parametrize(
     "name", [name for name, cls in LEARNERS.items() if cls.trains_on != "nothing"]
 )
@@ -95,9 +96,7 @@ def time(monkeypatch):
 
 
 def make_learner(name, filters=4):
-    torch.manual_seed(0)
-    cls = LEARNERS[name]
-    return cls(Conv4(Conv4.Config(filters=filters), IMAGE_SIZE), cls.Config(), n_classes=6)
+    return small_learner(name, 6, filters, **ways_of(name, SMALL.n_way))
 
 
 def run(learner, source, recipe=SMALL, validate=None, seed=0, say=lambda line: None):
@@ -277,15 +276,26 @@ def test_training_steps_are_in_training_mode_and_what_comes_out_is_not(train_sou
     assert not toy.training
 
 
-@pytest.mark.parametrize("validations", [10, 2, 0])
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_ends_training_and_names_the_step(
+@pytest.mark.parametrize("validations", [10, 2])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e9])
+def test_a_loss_that_diverges_ends_training_with_the_step_and_the_last_good_weights(
     train_source, validations, value
 ):
-    recipe = replace(SMALL, validations=validations)
-    noticed = {10: 4, 2: 5, 0: 10}[validations]  # the next validation, or the end
-    with pytest.raises(FloatingPointError, match=rf"\bstep {noticed}\b"):
-        run(Toy(losses={4: value}), train_source, recipe)
+    toy, script = Toy(losses={7: value}), Script()
+    with pytest.raises(DivergedError, match=r"\bby step 7\b") as caught:
+        run(toy, train_source, replace(SMALL, validations=validations), script)
+    good_step = {10: 6, 2: 5}[validations]  # the last validation
+    assert (caught.value.step, caught.value.good_step) == (7, good_step)
+    assert [point.step for point in caught.value.curve][-1] == good_step
+    assert torch.equal(caught.value.weights["weight"], script.seen[-1]["weight"])
+
+
+def test_divergence_before_any_validation_gives_the_first_weights_back(train_source):
+    toy = Toy(losses={2: float("nan")})
+    first = toy.weight.detach().clone()
+    with pytest.raises(DivergedError, match="the last good weights are those of step 0") as caught:
+        run(toy, train_source, replace(SMALL, validations=1))
+    assert torch.equal(caught.value.weights["weight"], first)
 
 
 def coloured_source(split, n_classes):
@@ -300,14 +310,16 @@ def coloured_source(split, n_classes):
 @trained_learners
 def test_the_loss_goes_down_and_new_classes_are_told_apart(name):
     learner, val = make_learner(name, filters=8), coloured_source("val", 8)
-    scoring = Scoring(n_shot=2, n_query=4, episodes=20)
+    scoring = Scoring(SMALL.n_way, n_shot=2, n_query=4, episodes=20)
     recipe = replace(SMALL, steps=20, validations=20, batch_size=16, n_shot=2, n_query=3)
     recipe = replace(recipe, lr=0.1, warmup=0.1, augment="none")
+    if LEARNERS[name].label_tied:  # their gradients are small where the inner loop does much
+        recipe = replace(recipe, optimizer="adam", lr=0.01, weight_decay=0)
     untrained = evaluate(learner, val, scoring, AUGMENTS["none"], CPU).accuracy
     losses = [point.loss for point in run(learner, coloured_source("train", 6), recipe).curve]
     trained = evaluate(learner, val, scoring, AUGMENTS["none"], CPU).accuracy
     assert np.mean(losses[-6:]) < 0.97 * np.mean(losses[:6])
-    assert trained > max(untrained + 0.1, 0.5)
+    assert trained > min(max(untrained + 0.1, 0.5), 0.95)
 
 
 @trained_learners

@@ -15,6 +15,7 @@ from fewshot.learners.inner_loop import (
     Values,
     adapt,
     episode_buffers,
+    start_weights,
     support_statistics,
 )
 from fewshot.protocols import Backbone, Learner
@@ -69,7 +70,7 @@ class GradientLearner(Learner):
         return Adapted(*({k: v.clone() for k, v in part.items()} for part in (weights, buffers)))
 
     def _adapted(self, support_x_TSCHW: Tensor, support_y_TS: Tensor) -> Adapted:
-        call, start = self.calls(), dict(self.named_parameters())
+        call, start = self.calls(), start_weights(self)
         buffers = episode_buffers(self, len(support_y_TS))
         inner = self.inner_loop(self.config.test_inner_steps)
         weights = adapt(call, start, buffers, support_x_TSCHW, support_y_TS, inner, self.proximal())

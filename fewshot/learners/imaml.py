@@ -20,6 +20,7 @@ from fewshot.learners.inner_loop import (
     mean_loss,
     over_chunks,
     query_logits,
+    start_weights,
     support_gradient,
 )
 from fewshot.protocols import BatchNormMode, EpisodeBatch
@@ -68,13 +69,13 @@ class IMAML(GradientLearner):
         at_once = len(batch.y_TM) if batch.x_TMCHW.is_cuda else 1
         outer = over_chunks(self._outer, batch, at_once)
         self.keep_statistics(outer.buffers)
-        return attach_gradients(outer.loss, dict(self.named_parameters()), outer.gradients)
+        return attach_gradients(outer.loss, start_weights(self), outer.gradients)
 
     def _outer(self, batch: EpisodeBatch) -> Outer:
         c, s = self.config, batch.n_support
         support_x, support_y = batch.x_TMCHW[:, :s], batch.y_TM[:, :s]
         call = call_many(self) if batch.x_TMCHW.is_cuda else call_one(self)
-        start, buffers = dict(self.named_parameters()), episode_buffers(self, len(support_y))
+        start, buffers = start_weights(self), episode_buffers(self, len(support_y))
         inner = self.inner_loop(c.inner_steps)
         weights = adapt(
             call, start, buffers, support_x, support_y, inner, c.proximal, training=True

@@ -155,8 +155,8 @@ def _outer_gradient_step_by_step(
         gradients = support_gradient(call, path[-1], buffers, *support, True, False)
         path.append(_leaves(descend(path[-1], gradients, inner.lr)))
     scored = range(1, inner.steps + 1) if inner.per_step_losses else [inner.steps]
-    total, back = torch.zeros((), device=batch.x_TMCHW.device), None
-    after = buffers
+    total, after = torch.zeros((), device=batch.x_TMCHW.device), buffers
+    back: Values | None = None
     for step in range(inner.steps, -1, -1):
         weights = path.pop()
         if back is not None and not inner.first_order:
@@ -164,7 +164,7 @@ def _outer_gradient_step_by_step(
             curved = torch.autograd.grad(
                 list(gradients.values()), list(weights.values()), list(back.values())
             )
-            back = descend(back, dict(zip(back, curved, strict=True)), inner.lr)
+            back = descend(back, dict(zip(weights, curved, strict=True)), inner.lr)
         if step in scored:
             loss, new_buffers = _query_loss(call, weights, buffers, batch, inner)
             own = torch.autograd.grad(loss / len(scored), list(weights.values()))
@@ -241,6 +241,11 @@ def _weighted(parts: list[tuple[float, Outer]], pick: Callable[..., Tensor]) -> 
     for share, part in parts[1:]:
         total = total + share * pick(part)
     return total
+
+
+def start_weights(net: nn.Module) -> Values:
+    """The parameters of a net: leaves, without the axis T."""
+    return dict(net.named_parameters())
 
 
 def episode_buffers(net: nn.Module, n_episodes: int) -> Values:

@@ -11,7 +11,7 @@ from fewshot.learners.engines import ENGINES
 from fewshot.learners.engines.graphed import Graphed
 from fewshot.learners.engines.vmap import vmap
 from fewshot.learners.gradient import GradientLearner
-from fewshot.learners.inner_loop import Engine, InnerLoop, Outer, attach_gradients
+from fewshot.learners.inner_loop import Engine, InnerLoop, Outer, attach_gradients, start_weights
 from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
 
 
@@ -22,7 +22,8 @@ class MAMLConfig:
     inner_lr: of the *mean* support loss; the paper's 0.01 on its loss is 0.05 here.
     inner_steps, test_inner_steps: in training and at test (the paper: 5 and 10).
     per_step_losses, checkpoint: see `InnerLoop`. engine: `auto` is `loop` on a CPU and `vmap` on
-    a GPU, where both are recorded as CUDA graphs. episodes_at_once: how many episodes `vmap` holds in memory together; all if not given.
+    a GPU, where both are recorded as CUDA graphs. episodes_at_once: how many episodes `vmap`
+    holds in memory together; all if not given.
     """
 
     n_way: int = 5
@@ -68,7 +69,7 @@ class MAML(GradientLearner):
         outer_of = self._outer_graph if self._records_graphs(batch) else self._outer
         outer: Outer = outer_of(*batch[:3], n_support=batch.n_support)
         self.keep_statistics(outer.buffers)
-        return attach_gradients(outer.loss, dict(self.named_parameters()), outer.gradients)
+        return attach_gradients(outer.loss, start_weights(self), outer.gradients)
 
     def _outer(self, x: Tensor, y: Tensor, class_ids: Tensor, n_support: int) -> Outer:
         inner = self.inner_loop(self.config.inner_steps)

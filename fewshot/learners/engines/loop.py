@@ -12,6 +12,7 @@ from fewshot.learners.inner_loop import (
     episode_buffers,
     outer_gradient,
     over_chunks,
+    start_weights,
     training_mode,
 )
 from fewshot.protocols import EpisodeBatch
@@ -19,7 +20,7 @@ from fewshot.protocols import EpisodeBatch
 
 def loop(net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
     """One episode at a time, so memory is that of one episode."""
-    call, start, buffers = call_one(net), dict(net.named_parameters()), episode_buffers(net, 1)
+    call, start, buffers = call_one(net), start_weights(net), episode_buffers(net, 1)
     return over_chunks(lambda part: outer_gradient(call, start, buffers, part, inner), batch, 1)
 
 

@@ -12,6 +12,7 @@ from fewshot.learners.inner_loop import (
     episode_buffers,
     outer_gradient,
     over_chunks,
+    start_weights,
     training_mode,
 )
 from fewshot.protocols import EpisodeBatch
@@ -21,7 +22,7 @@ def vmap(
     net: nn.Module, batch: EpisodeBatch, inner: InnerLoop, episodes_at_once: int | None = None
 ) -> Outer:
     """Kernels over `episodes_at_once` episodes, all if None; memory grows with that number."""
-    call, start = call_many(net), dict(net.named_parameters())
+    call, start = call_many(net), start_weights(net)
 
     def outer_of(part: EpisodeBatch) -> Outer:
         return outer_gradient(call, start, episode_buffers(net, len(part.y_TM)), part, inner)
