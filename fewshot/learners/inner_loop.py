@@ -135,8 +135,8 @@ def outer_gradient(
             loss, after = _query_loss(call, weights, buffers, batch, inner)
             losses.append(loss)
     loss = torch.stack(losses).mean()
-    gradients = torch.autograd.grad(loss, list(start.values()))
-    return Outer(loss.detach(), dict(zip(start, gradients, strict=True)), averaged(after))
+    slopes = torch.autograd.grad(loss, list(start.values()))
+    return Outer(loss.detach(), dict(zip(start, slopes, strict=True)), averaged(after))
 
 
 def _outer_gradient_step_by_step(
@@ -278,11 +278,13 @@ class _Attached(torch.autograd.Function):
 def training_mode(net: nn.Module, training: bool) -> Iterator[None]:
     """Set a net to training or evaluation for a while."""
     before = net.training
-    net.train(training)
+    if training != before:
+        net.train(training)
     try:
         yield
     finally:
-        net.train(before)
+        if training != before:
+            net.train(before)
 
 
 def _spread(values: Values, n_episodes: int) -> Values:
