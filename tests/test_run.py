@@ -525,3 +525,31 @@ def test_devices_are_chosen_by_name():
     assert suite.choose_device("auto", None).type in ("cpu", "cuda")
     with pytest.raises(UserError, match="device 'toaster'"):
         suite.choose_device("toaster", None)
+
+
+MAML = BENCHMARK.replace('"protonet"', '"maml"\nlearner_options = { n_way = 3 }')
+
+
+def test_a_head_of_fixed_size_that_does_not_fit_is_found_before_anything_is_trained(data, load):
+    suite.check_cells(load(MAML), data)
+    with pytest.raises(UserError, match=r"recipe.n_way = 3, but learner_options.n_way = 4"):
+        suite.check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
+
+
+def test_a_backbone_that_drops_at_random_is_refused_for_gradient_learners(data, load):
+    text = MAML.replace('backbone = "conv4"\nbackbone_options', 'backbone = "resnet12"\n#')
+    with pytest.raises(UserError, match="set backbone_options.drop_rate = 0"):
+        suite.check_cells(load(text), data)
+
+
+@pytest.mark.parametrize("mode", ["support", "query", "running"])
+def test_gradient_learners_run_and_say_whose_statistics_they_used(tmp_path, data, load, mode):
+    options = f'{{ n_way = 3, batch_norm = "{mode}", test_inner_steps = 2 }}'
+    cells = [
+        c for c in load(MAML.replace("{ n_way = 3 }", options)) if c.training.learner == "maml"
+    ]
+    go(cells, tmp_path, data)
+    for cell in read_cells(tmp_path):
+        protocol = cell.run["protocol"]
+        assert (protocol["batch_norm"], protocol["transductive"]) == (mode, mode == "query")
+        assert cell.run["training"]["spent"]["steps"] == 3

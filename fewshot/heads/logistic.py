@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from fewshot.heads import newton
+from fewshot.heads.support import check_finite, check_labels
 
 CHUNK_BYTES = 1 << 22
 """Gram matrices solved together: enough to drown the cost of a call, and near to fit a cache."""
@@ -60,7 +61,8 @@ def fit(
     device, dtype = support_z_TSD.device, torch.promote_types(support_z_TSD.dtype, torch.float32)
     if device.type == "mps":
         support_z_TSD, support_y_TS = support_z_TSD.cpu(), support_y_TS.cpu()
-    _check_support(support_z_TSD, support_y_TS, n_way)
+    check_finite(support_z_TSD)
+    check_labels(support_y_TS, n_way)
     n_episodes, n_support, n_features = support_z_TSD.shape
     weight_TND = support_z_TSD.new_empty(n_episodes, n_way, n_features, dtype=dtype)
     bias_TN = support_z_TSD.new_empty(n_episodes, n_way, dtype=dtype)
@@ -101,19 +103,3 @@ def logits(head: LogisticHead, query_z_TQD: Tensor) -> Tensor:
         return torch.baddbmm(
             head.bias_TN.unsqueeze(1).to(dtype), query_z_TQD.to(dtype), head.weight_TND.mT.to(dtype)
         )
-
-
-def _check_support(z_TSD: Tensor, y_TS: Tensor, n_way: int) -> None:
-    finite_T = z_TSD.isfinite().flatten(1).all(1)
-    if not finite_T.all():
-        raise ValueError(f"features of episode {_first(~finite_T)} have a nan or an infinity")
-    if ((y_TS < 0) | (y_TS >= n_way)).any():
-        raise ValueError(f"support labels must be 0 .. {n_way - 1}")
-    absent_TN = one_hot(y_TS.long(), n_way).sum(1) == 0
-    if absent_TN.any():
-        episode = _first(absent_TN.any(1))
-        raise ValueError(f"episode {episode} has no support of class {_first(absent_TN[episode])}")
-
-
-def _first(flags: Tensor) -> int:
-    return int(flags.nonzero()[0])

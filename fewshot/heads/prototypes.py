@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from fewshot.heads.support import at_least_float32
+
 
 def class_means(z_TSD: Tensor, y_TS: Tensor, n_way: int) -> Tensor:
     """The mean feature of each class of each episode, prototypes_TND; shots may be unequal.
@@ -18,7 +20,7 @@ def class_means(z_TSD: Tensor, y_TS: Tensor, n_way: int) -> Tensor:
     Half-precision features give float32 prototypes, also under autocast; others keep their type.
     A class without a row gives nan: to look for one would stall a GPU at every training step.
     """
-    z_TSD = _at_least_float32(z_TSD)
+    z_TSD = at_least_float32(z_TSD)
     member_TSN = one_hot(y_TS, n_way).to(z_TSD.dtype)
     with torch.autocast(z_TSD.device.type, enabled=False):
         sum_TND = member_TSN.mT @ z_TSD
@@ -32,8 +34,8 @@ def squared_euclidean_logits(query_z_TQD: Tensor, prototypes_TND: Tensor) -> Ten
     by D nor multiplied by a temperature. A query on its prototype may come out a rounding error
     above 0. Half-precision features give float32 logits, also under autocast.
     """
-    query_z_TQD = _at_least_float32(query_z_TQD)
-    prototypes_TND = _at_least_float32(prototypes_TND)
+    query_z_TQD = at_least_float32(query_z_TQD)
+    prototypes_TND = at_least_float32(prototypes_TND)
     # ||q||^2 + ||p||^2 - 2 q.p takes one matmul and no T*Q*N*D tensor, but it loses digits when
     # features lie far from the origin (as after a ReLU) and near each other. Distances do not
     # change when both move by the same vector, so the prototypes' mean becomes the origin.
@@ -45,7 +47,3 @@ def squared_euclidean_logits(query_z_TQD: Tensor, prototypes_TND: Tensor) -> Ten
     query_norm_TQ1 = query_z_TQD.square().sum(-1, keepdim=True)
     prototype_norm_T1N = prototypes_TND.square().sum(-1).unsqueeze(1)
     return 2 * product_TQN - query_norm_TQ1 - prototype_norm_T1N
-
-
-def _at_least_float32(z: Tensor) -> Tensor:
-    return z.to(torch.promote_types(z.dtype, torch.float32))

@@ -1,0 +1,100 @@
+"""MetaOptNet: a convex classifier of the support set as a layer of the network."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from fewshot.heads import ridge, svm
+from fewshot.protocols import Backbone, EpisodeBatch, FeatureLearner
+
+
+@dataclass(frozen=True)
+class MetaOptNetSVMConfig:
+    """`c` and `ridge` of the dual: the paper's. `label_smoothing`: its 0.1 was for miniImageNet.
+
+    steps: interior point steps in training and at test; None solves to a tight gap.
+    """
+
+    c: float = 0.1
+    ridge: float = 1.0
+    label_smoothing: float = 0.0
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class MetaOptNetRidgeConfig:
+    """`penalty`: the paper's lambda. `label_smoothing`: see `MetaOptNetSVMConfig`."""
+
+    penalty: float = 50.0
+    label_smoothing: float = 0.0
+
+
+class MetaOptNet(FeatureLearner):
+    """Lee et al., "Meta-Learning with Differentiable Convex Optimization", CVPR 2019.
+
+    The head is fitted to the support features without an intercept, its logits are scaled by a
+    learned number, and the query loss is differentiated through the fit. Inductive. Training
+    shots are the recipe's, and may differ from those at test.
+    """
+
+    trains_on = "episodes"
+
+    def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
+        super().__init__(backbone, config, n_classes)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def loss(self, batch: EpisodeBatch) -> Tensor:
+        z_TMD, s = self._embed_episodes(batch.x_TMCHW), batch.n_support
+        state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.class_ids_TN.shape[1])
+        logits_TQN = self.predict_features(state, z_TMD[:, s:])
+        smoothing = self.config.label_smoothing
+        query_y = batch.y_TM[:, s:].flatten()
+        return cross_entropy(logits_TQN.flatten(0, 1), query_y, label_smoothing=smoothing)
+
+    def predict_features(self, state: Any, query_z_TQD: Tensor) -> Tensor:
+        return self.scale * self.head_logits(state, query_z_TQD)
+
+    @abstractmethod
+    def head_logits(self, state: Any, query_z_TQD: Tensor) -> Tensor:
+        """Logits_TQN of the fitted head, unscaled."""
+
+
+class Machine(NamedTuple):
+    """A fitted support vector machine: the support features and their dual variables."""
+
+    support_z_TSD: Tensor
+    alpha_TSN: Tensor
+
+
+class MetaOptNetSVM(MetaOptNet):
+    """With the multi-class support vector machine of Crammer and Singer."""
+
+    Config = MetaOptNetSVMConfig
+
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Machine:
+        c = self.config
+        dual = svm.fit(support_z_TSD, support_y_TS, n_way, c.c, c.ridge, fixed_steps=c.steps)
+        return Machine(support_z_TSD, dual.alpha_TSN)
+
+    def head_logits(self, state: Machine, query_z_TQD: Tensor) -> Tensor:
+        return svm.logits(state.alpha_TSN, state.support_z_TSD, query_z_TQD)
+
+
+class MetaOptNetRidge(MetaOptNet):
+    """With ridge regression of the labels, in closed form.
+
+    The authors' code minimises half the squares and so has twice these logits, which the learned
+    scale makes up for.
+    """
+
+    Config = MetaOptNetRidgeConfig
+
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
+        return ridge.fit(support_z_TSD, support_y_TS, n_way, self.config.penalty)
+
+    def head_logits(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:
+        return ridge.logits(state, query_z_TQD)
