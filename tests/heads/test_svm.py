@@ -12,7 +12,7 @@ from fewshot.heads import svm
 
 C, RIDGE = 0.1, 1.0
 needs_cvxpy = pytest.mark.skipif(
-    find_spec("cvxpy") is None, reason="cvxpy is in the environment `peers`"
+    find_spec("cvxpy") is None, reason="cvxpy is in the environment `heads`"
 )
 
 
