@@ -108,15 +108,16 @@ class _Solution(torch.autograd.Function):
             _interior_point(kernel_TSS[i : i + chunk], target_TSN[i : i + chunk], options)
             for i in range(0, n_episodes, chunk)
         ]
-        alpha_TSN, ratio_TSN, error_T = (torch.cat([p[k] for p in parts]) for k in range(3))
+        alphas, ratios, errors, steps = zip(*parts, strict=True)
+        alpha_TSN, ratio_TSN, error_T = torch.cat(alphas), torch.cat(ratios), torch.cat(errors)
         ctx.save_for_backward(kernel_TSS, alpha_TSN, ratio_TSN)
         ctx.ridge, ctx.chunk = ridge, chunk
         ctx.mark_non_differentiable(error_T)
-        return alpha_TSN, error_T, max(p[3] for p in parts)
+        return alpha_TSN, error_T, max(steps)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_TSN: Tensor, *_: Any) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_TSN: Tensor, *unused: Any) -> tuple[Tensor, None, None]:
         """With G the map from a disturbance h of the conditions to alpha's change, it is G grad.
 
         A change dK of the kernel disturbs them by -dK alpha, and G is symmetric.
