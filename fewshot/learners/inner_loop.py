@@ -218,29 +218,43 @@ def adapt(
     return weights
 
 
+def outer_in_chunks(
+    net: nn.Module, call: Call, batch: EpisodeBatch, inner: InnerLoop, size: int
+) -> Outer:
+    """The outer gradient of a net as it stands, `size` episodes at a time."""
+    start = start_weights(net)
+
+    def outer_of(part: EpisodeBatch) -> Outer:
+        return outer_gradient(call, start, episode_buffers(net, len(part.y_TM)), part, inner)
+
+    return over_chunks(outer_of, batch, size)
+
+
 def over_chunks(outer_of: Callable[[EpisodeBatch], Outer], batch: EpisodeBatch, size: int) -> Outer:
     """The outer gradient of a batch from those of `size` episodes at a time: exact, less memory."""
     n_episodes = len(batch.y_TM)
-    parts = []
+    total: Outer | None = None
     for i in range(0, n_episodes, size):
         part = batch._replace(
             x_TMCHW=batch.x_TMCHW[i : i + size],
             y_TM=batch.y_TM[i : i + size],
             class_ids_TN=batch.class_ids_TN[i : i + size],
         )
-        parts.append((len(part.y_TM) / n_episodes, outer_of(part)))
-    return Outer(
-        torch.stack([share * part.loss for share, part in parts]).sum(),
-        {k: _weighted(parts, lambda p, k=k: p.gradients[k]) for k in parts[0][1].gradients},
-        {k: _weighted(parts, lambda p, k=k: p.buffers[k]) for k in parts[0][1].buffers},
-    )
-
-
-def _weighted(parts: list[tuple[float, Outer]], pick: Callable[..., Tensor]) -> Tensor:
-    total = parts[0][0] * pick(parts[0][1])
-    for share, part in parts[1:]:
-        total = total + share * pick(part)
+        share, (loss, gradients, buffers) = len(part.y_TM) / n_episodes, outer_of(part)
+        weighted = Outer(share * loss, _times(share, gradients), _times(share, buffers))
+        total = weighted if total is None else _sum(total, weighted)
+    assert total is not None
     return total
+
+
+def _times(share: float, values: Values) -> Values:
+    return {k: share * v for k, v in values.items()}
+
+
+def _sum(one: Outer, other: Outer) -> Outer:
+    gradients = {k: g + other.gradients[k] for k, g in one.gradients.items()}
+    buffers = {k: b + other.buffers[k] for k, b in one.buffers.items()}
+    return Outer(one.loss + other.loss, gradients, buffers)
 
 
 def start_weights(net: nn.Module) -> Values:

@@ -9,10 +9,7 @@ from fewshot.learners.inner_loop import (
     InnerLoop,
     Outer,
     Values,
-    episode_buffers,
-    outer_gradient,
-    over_chunks,
-    start_weights,
+    outer_in_chunks,
     training_mode,
 )
 from fewshot.protocols import EpisodeBatch
@@ -20,8 +17,7 @@ from fewshot.protocols import EpisodeBatch
 
 def loop(net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
     """One episode at a time, so memory is that of one episode."""
-    call, start, buffers = call_one(net), start_weights(net), episode_buffers(net, 1)
-    return over_chunks(lambda part: outer_gradient(call, start, buffers, part, inner), batch, 1)
+    return outer_in_chunks(net, call_one(net), batch, inner, 1)
 
 
 def call_one(net: nn.Module) -> Call:

@@ -9,10 +9,7 @@ from fewshot.learners.inner_loop import (
     InnerLoop,
     Outer,
     Values,
-    episode_buffers,
-    outer_gradient,
-    over_chunks,
-    start_weights,
+    outer_in_chunks,
     training_mode,
 )
 from fewshot.protocols import EpisodeBatch
@@ -22,12 +19,8 @@ def vmap(
     net: nn.Module, batch: EpisodeBatch, inner: InnerLoop, episodes_at_once: int | None = None
 ) -> Outer:
     """Kernels over `episodes_at_once` episodes, all if None; memory grows with that number."""
-    call, start = call_many(net), start_weights(net)
-
-    def outer_of(part: EpisodeBatch) -> Outer:
-        return outer_gradient(call, start, episode_buffers(net, len(part.y_TM)), part, inner)
-
-    return over_chunks(outer_of, batch, episodes_at_once or len(batch.y_TM))
+    size = episodes_at_once or len(batch.y_TM)
+    return outer_in_chunks(net, call_many(net), batch, inner, size)
 
 
 def call_many(net: nn.Module, weights_axis: int | None = 0) -> Call:
