@@ -15,7 +15,7 @@ multiplier to slack, each class has a matrix B + diag(d_m) of side S, and their 
 one more. So a step costs N + 1 factorisations of side S, in place of one of side N S.
 
 The solution is differentiable in the kernel through the optimality conditions, solved once more
-with the last d: nothing is unrolled.
+for the entries that are not at their bound: nothing is unrolled.
 """
 
 import warnings
@@ -30,13 +30,17 @@ from fewshot.heads.support import at_least_float32, check_finite, check_labels, 
 CHUNK_BYTES = 1 << 26
 """Inverses of one chunk of episodes: they live while a step is taken, and no longer."""
 STEP = 0.995  # of the way to the nearest bound
+EXACT_ROUNDS = 4
+CLOSER = 1e-3  # nearer by as much where the free entries cannot be told yet, at most twice
+SLIP = 1e-13  # beyond a bound, or of a multiplier below 0, in their units, that is rounding
 LARGEST_RATIO = 1e14  # of multiplier to slack: beyond it an entry is at its bound
 
 
 class Dual(NamedTuple):
     """The solution alpha_TSN, and the interior point steps that were taken.
 
-    error_T: its duality gap, or how far the optimality conditions are off where that is more.
+    error_T: its duality gap, or how far the optimality conditions are off, relative to the largest
+    term in them, where that is more.
     """
 
     alpha_TSN: Tensor
@@ -50,14 +54,16 @@ def fit(
     n_way: int,
     c: float = 0.1,
     ridge: float = 1.0,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-6,
     max_steps: int = 40,
     fixed_steps: int | None = None,
 ) -> Dual:
     """The dual solution of each episode with a linear kernel; alpha is differentiable in z.
 
-    tolerance: on `Dual.error_T`. fixed_steps: take
-    as many and look at nothing (Lee et al. took 15 in training and 3 at test, of another solver).
+    tolerance: on `Dual.error_T`, at which the entries at their bound are told from the free ones,
+    and the rest is solved exactly. fixed_steps: take as many, and no exact solution (Lee et al.
+    took 15 in training and 3 at test, of another solver). Memory is that of the kernels and of
+    alpha, O(T S (S + N)), and `CHUNK_BYTES`, or N S^2 numbers where one episode needs more.
     Solved in float64 whatever the features are, and returned in their type, at least float32.
     Warns, with how many, of episodes that did not converge.
 
@@ -101,7 +107,6 @@ class _Solution(torch.autograd.Function):
     def forward(
         ctx: Any, kernel_TSS: Tensor, target_TSN: Tensor, options: Options
     ) -> tuple[Tensor, Tensor, int]:
-        ridge = options[1]
         n_episodes, n_support, n_way = target_TSN.shape
         chunk = max(1, CHUNK_BYTES // (8 * n_way * n_support**2))
         parts = [
@@ -111,7 +116,7 @@ class _Solution(torch.autograd.Function):
         alphas, ratios, errors, steps = zip(*parts, strict=True)
         alpha_TSN, ratio_TSN, error_T = torch.cat(alphas), torch.cat(ratios), torch.cat(errors)
         ctx.save_for_backward(kernel_TSS, alpha_TSN, ratio_TSN)
-        ctx.ridge, ctx.chunk = ridge, chunk
+        ctx.ridge, ctx.chunk = options[1], chunk
         ctx.mark_non_differentiable(error_T)
         return alpha_TSN, error_T, max(steps)
 
@@ -182,23 +187,85 @@ def _interior_point(
         slope_TSN = kernel_TSS @ point.alpha_TSN + ridge * point.alpha_TSN - target_TSN
         return slope_TSN + point.force_TSN + point.shared_TS1
 
+    term_T = 1 + c * kernel_TSS.abs().amax((1, 2))
+
     def error(point: _Point) -> Tensor:
         gap_T = (point.slack_TSN * point.force_TSN).sum((1, 2))
-        return torch.maximum(gap_T, residual(point).abs().amax((1, 2)))
+        return torch.maximum(gap_T, residual(point).abs().amax((1, 2)) / term_T)
 
-    point = _start(c, target_TSN)
-    taken, error_T = 0, error(point)
-    for _ in range(fixed_steps or max_steps):
-        going_T = error_T > tolerance
-        if fixed_steps is None and not going_T.any():
-            break
+    def moved(point: _Point, going_T: Tensor) -> _Point:
+        """A step on, but for episodes that are done: they stand still."""
         system = _System.of(kernel_TSS, point.ratio(), ridge)
         direction = _corrected_direction(point, system, residual(point))
         reach_T11 = STEP * _reach(point, direction)
-        # Episodes that are done stand still.
-        point = point.moved(direction, torch.where(going_T[:, None, None], reach_T11, 0.0))
-        taken, error_T = taken + 1, error(point)
-    return point.alpha_TSN, point.ratio(), error_T, taken
+        return point.moved(direction, torch.where(going_T[:, None, None], reach_T11, 0.0))
+
+    point = _start(c, target_TSN)
+    if fixed_steps is not None:
+        for _ in range(fixed_steps):
+            point = moved(point, error(point) > tolerance)
+        return point.alpha_TSN, point.ratio(), error(point), fixed_steps
+
+    taken = 0
+    sound_T = torch.zeros_like(term_T, dtype=torch.bool)
+    for aim in (tolerance, CLOSER * tolerance, CLOSER**2 * tolerance):
+        while taken < max_steps and (going_T := ~sound_T & (error(point) > aim)).any():
+            point, taken = moved(point, going_T), taken + 1
+        exact = _exact(kernel_TSS, target_TSN, point, c, ridge, term_T)
+        sound_T = exact.sound_T & (exact.error_T <= tolerance)
+        if sound_T.all() or taken == max_steps:
+            break
+    sound_T11 = sound_T[:, None, None]
+    return (
+        torch.where(sound_T11, exact.alpha_TSN, point.alpha_TSN),
+        torch.where(sound_T11, exact.ratio_TSN, point.ratio()),
+        torch.where(sound_T, exact.error_T, error(point)),
+        taken,
+    )
+
+
+class _Exact(NamedTuple):
+    """Alpha, the ratio of multipliers to slacks (0 or the largest), what is left of the residual,
+    and whether every entry is on the right side.
+    """
+
+    alpha_TSN: Tensor
+    ratio_TSN: Tensor
+    error_T: Tensor
+    sound_T: Tensor
+
+
+def _exact(
+    kernel_TSS: Tensor,
+    target_TSN: Tensor,
+    point: _Point,
+    c: float,
+    ridge: float,
+    term_T: Tensor,
+) -> _Exact:
+    """The solution with entries held at their bound, or free, as `point` has them.
+
+    An entry that comes out on the wrong side changes sides, and again, a few times.
+    """
+    slip_T11 = SLIP * term_T[:, None, None]
+    bound_TSN, alpha_TSN, at_bound_TSN = c * target_TSN, point.alpha_TSN, point.ratio() > 1
+    for _ in range(EXACT_ROUNDS):
+        ratio_TSN = torch.where(at_bound_TSN, LARGEST_RATIO, 0.0).to(alpha_TSN.dtype)
+        system = _System.of(kernel_TSS, ratio_TSN, ridge)
+        slope_TSN = kernel_TSS @ alpha_TSN + ridge * alpha_TSN - target_TSN
+        step_TSN, shared_TS1 = system.solve(-slope_TSN - ratio_TSN * (alpha_TSN - bound_TSN))
+        alpha_TSN = torch.where(at_bound_TSN, bound_TSN, alpha_TSN + step_TSN)
+        slope_TSN = kernel_TSS @ alpha_TSN + ridge * alpha_TSN - target_TSN
+        force_TSN = -slope_TSN - shared_TS1
+        wrong_TSN = torch.where(
+            at_bound_TSN, force_TSN < -slip_T11, alpha_TSN > bound_TSN + c * SLIP
+        )
+        if not wrong_TSN.any():
+            break
+        at_bound_TSN = at_bound_TSN ^ wrong_TSN
+    residual_T = torch.where(ratio_TSN > 0, 0.0, force_TSN).abs().amax((1, 2)) / term_T
+    error_T = torch.maximum(residual_T, alpha_TSN.sum(2).abs().amax(1) / c)
+    return _Exact(alpha_TSN, ratio_TSN, error_T, ~wrong_TSN.flatten(1).any(1))
 
 
 def _start(c: float, target_TSN: Tensor) -> _Point:

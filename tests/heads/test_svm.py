@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fewshot.heads import svm
 
@@ -34,7 +36,7 @@ def make(n_way=5, n_shot=5, n_features=16, norm=1.0, n_episodes=3, kind="plain")
 cases = pytest.mark.parametrize(
     ("n_way", "n_shot", "norm", "kind"),
     [(n_way, n_shot, 1.0, "plain") for n_way in (5, 20) for n_shot in (1, 5, 15)]
-    + [(5, 5, norm, kind) for norm in (0.01, 30.0) for kind in ("plain", "duplicated")]
+    + [(5, 5, norm, kind) for norm in (0.01, 30.0, 1e3) for kind in ("plain", "duplicated")]
     + [(5, 5, 1.0, "duplicated"), (5, 5, 1.0, "constant"), (2, 3, 1.0, "plain")],
 )
 
@@ -81,7 +83,11 @@ def test_alpha_is_cvxpys(n_way, n_shot, norm, kind):
         - cvxpy.sum(cvxpy.multiply(target_SN, a))
     )
     problem = cvxpy.Problem(cvxpy.Minimize(objective), [a <= C * target_SN, cvxpy.sum(a, 1) == 0])
-    tight = {f"tol_{name}": 1e-10 for name in ("gap_abs", "gap_rel", "feas")}
+    # At 1e-10 Clarabel's own alpha is off by 4e-6 at 20 ways (its objective is 5e-11 above ours),
+    # and comes nearer with its tolerance: 7e-7 at 1e-12, 2e-7 at 1e-13. It does not
+    # reach that at norm 1000.
+    tolerance = 1e-10 if norm > 100 else 1e-13
+    tight = {f"tol_{name}": tolerance for name in ("gap_abs", "gap_rel", "feas")}
     problem.solve(solver=cvxpy.CLARABEL, **tight)
     assert np.abs(svm.fit(z_TSD, y_TS, n_way, C, RIDGE).alpha_TSN[0].numpy() - a.value).max() < 1e-6
 
@@ -93,9 +99,8 @@ def test_the_gradient_is_that_of_finite_differences(n_way, n_shot):
     weigh = torch.randn(2, n_way * n_shot, n_way, generator=g, dtype=torch.float64)
     z_TSD.requires_grad_()
 
-    # The error of the gradient is in proportion to the gap: 2e-5 of it at 1e-10.
     def value(z: Tensor) -> Tensor:
-        return (weigh * svm.fit(z, y_TS, n_way, C, RIDGE, tolerance=1e-11).alpha_TSN).sum()
+        return (weigh * svm.fit(z, y_TS, n_way, C, RIDGE).alpha_TSN).sum()
 
     (slope_TSD,) = torch.autograd.grad(value(z_TSD), z_TSD)
     h = 1e-5
@@ -135,3 +140,29 @@ def test_what_is_no_number_is_refused_with_the_episode():
         svm.fit(z_TSD, y_TS, 5)
     with pytest.raises(ValueError, match="no support of class 4"):
         svm.fit(make()[0], y_TS.clamp(max=3), 5)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor has that any operation made."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = [x.numel() for x in tree_leaves(out) if isinstance(x, Tensor)]
+        self.numel = max([self.numel, *sizes])
+        return out
+
+
+def test_memory_is_that_of_kernels_and_alpha(monkeypatch):
+    n_way, n_shot, n_episodes = 10, 3, 40
+    z_TSD, y_TS = make(n_way, n_shot, 8, n_episodes=n_episodes)
+    z_TSD.requires_grad_()
+    n_support = n_way * n_shot
+    monkeypatch.setattr(svm, "CHUNK_BYTES", 8 * 3 * n_way * n_support**2)  # three episodes
+    with LargestTensor() as largest:
+        svm.fit(z_TSD, y_TS, n_way).alpha_TSN.square().sum().backward()
+    assert n_episodes * n_support**2 <= largest.numel
+    assert largest.numel <= n_episodes * n_support * (n_support + n_way)
