@@ -248,7 +248,10 @@ def _exact(
     An entry that comes out on the wrong side changes sides, and again, a few times.
     """
     slip_T11 = SLIP * term_T[:, None, None]
-    bound_TSN, alpha_TSN, at_bound_TSN = c * target_TSN, point.alpha_TSN, point.ratio() > 1
+    # Free entries of alpha are of the size of the bound, or of a label over the kernel if less.
+    ratio_T = kernel_TSS.abs().amax((1, 2)).clamp(min=1 / c)
+    bound_TSN, alpha_TSN = c * target_TSN, point.alpha_TSN
+    at_bound_TSN = point.ratio() > ratio_T[:, None, None]
     for _ in range(EXACT_ROUNDS):
         ratio_TSN = torch.where(at_bound_TSN, LARGEST_RATIO, 0.0).to(alpha_TSN.dtype)
         system = _System.of(kernel_TSS, ratio_TSN, ridge)
