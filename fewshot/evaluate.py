@@ -19,7 +19,7 @@ from fewshot.clock import Clock
 from fewshot.config import Scoring
 from fewshot.episode import EpisodeRows, Images, episode_rows
 from fewshot.protocols import Augment, EpisodeSource, FeatureLearner, Learner
-from fewshot.sampling import draw_episode, episodes_digest
+from fewshot.sampling import Episode, draw_disjoint_episodes, draw_episode, episodes_digest
 
 EMBED_BATCH = 500
 CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**33}  # of features or activations in a chunk of episodes
@@ -31,12 +31,14 @@ class Score:
 
     episodes: a row an episode: accuracy in 0..1, nll (mean negative log-likelihood of its query
     labels, nats), adapt_ms and predict_ms (of its chunk of episodes, divided evenly).
-    digest: the hash of the list of episodes. embed_s: seconds to embed the split once; 0 where
-    learners adapt on images. total_s: all seconds of scoring.
+    digest: the hash of the list of episodes. disjoint: rows of the episodes that share no image,
+    where they were asked for. embed_s: seconds to embed the split once; 0 where learners adapt on
+    images. total_s: all seconds of scoring `episodes`.
     """
 
     episodes: pd.DataFrame
     digest: str
+    disjoint: pd.DataFrame | None
     embed_s: float
     total_s: float
 
@@ -53,11 +55,13 @@ def evaluate(
     scoring: Scoring,
     augment: Augment,
     device: torch.device,
+    disjoint: bool = False,
 ) -> Score:
     """Score `learner` on the first `scoring.episodes` episodes of a split.
 
     `augment` makes the copies of the support images where `scoring.support_copies` asks for
-    them. Leaves the learner in evaluation mode.
+    them. `disjoint` scores the episodes of `draw_disjoint_episodes` too, for the interval over
+    data. Leaves the learner in evaluation mode.
     """
     learner.eval()
     clock = Clock(device)
@@ -69,20 +73,15 @@ def evaluate(
         draw_episode(scoring.episode_seed, source.split, i, source.class_sizes, scoring.shape)
         for i in range(scoring.episodes)
     ]
-    limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
-    chunk = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
-    frames = [
-        _score_chunk(
-            view,
-            episode_rows(episodes[i : i + chunk], view.class_starts),
-            clock,
-            device,
+    rows = _score_episodes(view, episodes, scoring, clock, device)
+    total_s = clock.now() - start
+    apart = None
+    if disjoint:
+        drawn = draw_disjoint_episodes(
+            scoring.episode_seed, source.split, source.class_sizes, scoring.shape
         )
-        for i in range(0, len(episodes), chunk)
-    ]
-    rows = pd.concat(frames, ignore_index=True)
-    rows.insert(0, "episode", np.arange(len(rows)))
-    return Score(rows, episodes_digest(episodes), embed_s, clock.now() - start)
+        apart = _score_episodes(view, drawn, scoring, clock, device)
+    return Score(rows, episodes_digest(episodes), apart, embed_s, total_s)
 
 
 @dataclass(frozen=True)
@@ -172,6 +171,20 @@ def _image_view(
         adapt=learner.adapt,
         predict=learner.predict,
     )
+
+
+def _score_episodes(
+    view: _View, episodes: list[Episode], scoring: Scoring, clock: Clock, device: torch.device
+) -> pd.DataFrame:
+    limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
+    chunk = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
+    frames = [
+        _score_chunk(view, episode_rows(episodes[i : i + chunk], view.class_starts), clock, device)
+        for i in range(0, len(episodes), chunk)
+    ]
+    rows = pd.concat(frames, ignore_index=True)
+    rows.insert(0, "episode", np.arange(len(rows)))
+    return rows
 
 
 def _images_per_episode(scoring: Scoring) -> int:

@@ -2,7 +2,7 @@
 
 A folder is written under a temporary name and renamed, so that one with its final name is whole.
 
-    <results>/<benchmark>/<cell id>/     run.json  curve.csv  episodes.parquet
+    <results>/<benchmark>/<cell id>/     run.json  curve.csv  episodes.parquet  disjoint.parquet
     <results>/trainings/<training id>/   training.json  curve.csv  checkpoint.pt
 """
 
@@ -20,6 +20,7 @@ from fewshot.errors import UserError
 SCHEMA = 1
 TRAININGS = "trainings"
 CELL_FILES = ("run.json", "curve.csv", "episodes.parquet")
+DISJOINT = "disjoint.parquet"
 TRAINING_FILES = ("training.json", "curve.csv", "checkpoint.pt")
 RUN_KEYS = {"cell", "config", "dataset", "episodes_digest", "protocol", "training", "host", "git"}
 EPISODE_COLUMNS = {"accuracy", "nll", "adapt_ms", "predict_ms"}
@@ -28,11 +29,15 @@ CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
 
 @dataclass(frozen=True)
 class CellResult:
-    """A finished cell as it stands on disk: `run` is run.json, `episodes` a row an episode."""
+    """A finished cell as it stands on disk: `run` is run.json, `episodes` a row an episode.
+
+    disjoint: rows of episodes that share no image; cells of earlier versions have none.
+    """
 
     path: Path
     run: dict[str, Any]
     episodes: pd.DataFrame
+    disjoint: pd.DataFrame | None
 
 
 def is_complete(folder: Path, files: Sequence[str] = CELL_FILES) -> bool:
@@ -45,12 +50,15 @@ def write_cell(
     run: Mapping[str, Any],
     curve: Sequence[Mapping[str, Any]],
     episodes: pd.DataFrame,
+    disjoint: pd.DataFrame | None = None,
 ) -> None:
     """Write the files of a cell, all or none; an older cell of that name is replaced."""
     with new_folder(folder) as temporary:
         write_json(temporary / "run.json", {"schema": SCHEMA, **run})
         write_curve(temporary / "curve.csv", curve)
         episodes.to_parquet(temporary / "episodes.parquet", index=False)
+        if disjoint is not None:
+            disjoint.to_parquet(temporary / DISJOINT, index=False)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -100,10 +108,20 @@ def read_cell(folder: Path) -> CellResult:
         raise UserError(f"{folder / 'run.json'}: schema {schema}, expected {SCHEMA}")
     if missing := RUN_KEYS - run.keys():
         raise UserError(f"{folder / 'run.json'}: no {', '.join(sorted(missing))}")
+    disjoint = folder / DISJOINT
+    return CellResult(
+        folder,
+        run,
+        _read_episodes(folder / "episodes.parquet"),
+        _read_episodes(disjoint) if disjoint.is_file() else None,
+    )
+
+
+def _read_episodes(path: Path) -> pd.DataFrame:
     try:
-        episodes = pd.read_parquet(folder / "episodes.parquet")
+        episodes = pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'episodes.parquet'}: cannot be read: {error}") from None
+        raise UserError(f"{path}: cannot be read: {error}") from None
     if missing := EPISODE_COLUMNS - set(episodes.columns):
-        raise UserError(f"{folder / 'episodes.parquet'}: no {', '.join(sorted(missing))}")
-    return CellResult(folder, run, episodes)
+        raise UserError(f"{path}: no {', '.join(sorted(missing))}")
+    return episodes

@@ -84,8 +84,45 @@ def draw_episode(
         order = _permutation(bits, size)
         support_NK[label] = order[:n_shot]
         query_NM[label] = order[::-1][:n_query]
-    shuffle = _permutation(bits, n_way * n_query)
-    return Episode(class_ids_N, support_NK, query_NM.ravel()[shuffle], shuffle // max(n_query, 1))
+    return _episode(bits, class_ids_N, support_NK, query_NM)
+
+
+def draw_disjoint_episodes(
+    seed: int, split: Split, class_sizes: Sequence[int] | np.ndarray, shape: EpisodeShape
+) -> list[Episode]:
+    """Episodes of a split that share no image, as many as there are images for.
+
+    An interval over them says how far a mean would move with other *images*, where episodes that
+    draw the same images again and again cannot ("Oops, I Sampled it Again", Lafargue et al., TMLR
+    2024). Each takes the classes with most images left, in random order where they have as many,
+    so that few images are left over. A pure function of its arguments.
+
+    >>> len(draw_disjoint_episodes(0, "test", [600] * 20, EpisodeShape(5, 5, 15)))
+    120
+    """
+    bits = np.random.PCG64([seed, SPLITS.index(split), len(class_sizes), shape.n_shot])
+    orders = [_permutation(bits, int(size)) for size in class_sizes]
+    per_class = shape.n_shot + shape.n_query
+    left = np.array([int(size) // per_class for size in class_sizes])  # how often a class can serve
+    episodes = []
+    while np.count_nonzero(left) >= shape.n_way:
+        mixed = _permutation(bits, len(left))
+        class_ids_N = mixed[np.argsort(-left[mixed], kind="stable")][: shape.n_way]
+        taken_NM = np.stack(
+            [orders[c][(left[c] - 1) * per_class : left[c] * per_class] for c in class_ids_N]
+        )
+        left[class_ids_N] -= 1
+        support_NK, query_NM = taken_NM[:, : shape.n_shot], taken_NM[:, shape.n_shot :]
+        episodes.append(_episode(bits, class_ids_N, support_NK, query_NM))
+    return episodes
+
+
+def _episode(
+    bits: np.random.PCG64, class_ids_N: np.ndarray, support_NK: np.ndarray, query_NM: np.ndarray
+) -> Episode:
+    shuffle = _permutation(bits, query_NM.size)
+    n_query = max(query_NM.shape[1], 1)
+    return Episode(class_ids_N, support_NK, query_NM.ravel()[shuffle], shuffle // n_query)
 
 
 def draw_batch(seed: int, step: int, n_images: int, batch_size: int) -> np.ndarray:

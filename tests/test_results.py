@@ -9,6 +9,7 @@ import pytest
 from fewshot.errors import UserError
 from fewshot.results import (
     CELL_FILES,
+    DISJOINT,
     SCHEMA,
     is_complete,
     read_cells,
@@ -61,6 +62,14 @@ def test_a_cell_is_read_back_as_it_was_written(folder, tmp_path):
     pd.testing.assert_frame_equal(cell.episodes, EPISODES, check_exact=True)
     assert read_curve(folder / "curve.csv") == CURVE
     assert files_below(folder) == sorted(CELL_FILES)
+
+
+def test_disjoint_episodes_are_read_back_where_there_are_any(folder, tmp_path):
+    write_cell(folder, RUN, CURVE, EPISODES)
+    assert read_cells(tmp_path)[0].disjoint is None
+    write_cell(folder, RUN, CURVE, EPISODES, EPISODES[:2])
+    pd.testing.assert_frame_equal(read_cells(tmp_path)[0].disjoint, EPISODES[:2])
+    assert files_below(folder) == sorted((*CELL_FILES, DISJOINT))
 
 
 def test_cells_come_in_the_order_of_their_paths(folder, tmp_path):

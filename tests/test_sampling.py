@@ -10,6 +10,7 @@ from fewshot.sampling import (
     SPLITS,
     EpisodeShape,
     draw_batch,
+    draw_disjoint_episodes,
     draw_episode,
     episodes_digest,
 )
@@ -120,6 +121,39 @@ def test_query_order_tells_no_label():
 def test_impossible_episodes_are_refused(sizes, message):
     with pytest.raises(UserError, match=message):
         draw_episode(0, "test", 0, sizes, FIVE_WAY)
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(0, 60), min_size=3, max_size=12), shapes)
+def test_disjoint_episodes_are_well_formed_and_share_no_image(seed, sizes, shape):
+    episodes = draw_disjoint_episodes(seed, "test", sizes, shape)
+    used = set()
+    for episode in episodes:
+        assert len(set(episode.class_ids_N)) == shape.n_way
+        assert episode.support_NK.shape == (shape.n_way, shape.n_shot)
+        assert np.bincount(episode.query_y_Q, minlength=shape.n_way).tolist() == (
+            [shape.n_query] * shape.n_way
+        )
+        query_classes = episode.class_ids_N[episode.query_y_Q]
+        images = list(zip(query_classes.tolist(), episode.query_Q.tolist(), strict=True))
+        for class_id, support in zip(episode.class_ids_N, episode.support_NK, strict=True):
+            images += [(int(class_id), int(image)) for image in support]
+        assert all(0 <= image < sizes[class_id] for class_id, image in images)
+        assert len(set(images)) == len(images)
+        assert not used & set(images)
+        used |= set(images)
+    # They end only where too few classes are left with images enough.
+    per_class = shape.n_shot + shape.n_query
+    taken = np.bincount([class_id for class_id, _ in used], minlength=len(sizes))
+    assert np.count_nonzero(np.array(sizes) - taken >= per_class) < shape.n_way
+
+
+def test_disjoint_episodes_are_pure_and_use_every_image_that_they_can():
+    def digest(seed, split="test", shape=FIVE_WAY):
+        return episodes_digest(draw_disjoint_episodes(seed, split, SIZES, shape))
+
+    assert digest(0) == digest(0) == "173cb84540b157be"
+    assert len({digest(0), digest(1), digest(0, "val")}) == 3
+    assert len(draw_disjoint_episodes(0, "test", SIZES, FIVE_WAY)) == 20 * 600 // 100
 
 
 @given(st.integers(0, 99), st.integers(1, 60), st.integers(1, 70))

@@ -88,24 +88,24 @@ def open_source(name: str, split: Split, directory: Path) -> "EpisodeSource":
 
     Raises UserError when the data set is unknown, not imported or damaged.
     """
-    from fewshot.protocols import EpisodeSource  # imports torch
+    return _source(name, split, *_open(name, directory))
 
-    store, class_split = _open(name, directory)
-    rows = {class_name: row for row, class_name in enumerate(store.class_names)}
-    class_names = tuple(sorted(class_split.classes(split)))
-    ids = np.array([rows[class_name] for class_name in class_names])
-    known = DATASETS.get(name)
-    return EpisodeSource(
-        dataset=name,
-        split=split,
-        images_IHWC=store.images_IHWC,
-        class_names=class_names,
-        class_starts=store.class_starts[ids],
-        class_sizes=store.class_sizes[ids],
-        mean=known.mean if known else folder.MEAN,
-        std=known.std if known else folder.STD,
-        fingerprint=store.fingerprint,
+
+def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
+    """The splits of glyphs with the first images of each class, drawn in memory in seconds."""
+    reading = glyphs.read(images_per_class=per_class)
+    sizes_C = np.array(list(reading.class_sizes.values()))
+    store = Store(
+        path=Path(),
+        images_IHWC=np.stack(list(reading.images)),
+        class_names=tuple(reading.class_sizes),
+        class_starts=np.cumsum(sizes_C) - sizes_C,
+        class_sizes=sizes_C,
+        fingerprint="",
+        class_hashes=(),
+        info=reading.info,
     )
+    return {part: _source(GLYPHS.name, part, store, GLYPHS.split()) for part in SPLITS}
 
 
 def dataset_info(name: str, directory: Path) -> dict[str, Any]:
@@ -129,6 +129,26 @@ def verify_dataset(name: str, directory: Path) -> Store:
     store, _ = _open(name, directory)
     verify_store(store)
     return store
+
+
+def _source(name: str, split: Split, store: Store, class_split: ClassSplit) -> "EpisodeSource":
+    from fewshot.protocols import EpisodeSource  # imports torch
+
+    rows = {class_name: row for row, class_name in enumerate(store.class_names)}
+    class_names = tuple(sorted(class_split.classes(split)))
+    ids = np.array([rows[class_name] for class_name in class_names])
+    known = DATASETS.get(name)
+    return EpisodeSource(
+        dataset=name,
+        split=split,
+        images_IHWC=store.images_IHWC,
+        class_names=class_names,
+        class_starts=store.class_starts[ids],
+        class_sizes=store.class_sizes[ids],
+        mean=known.mean if known else folder.MEAN,
+        std=known.std if known else folder.STD,
+        fingerprint=store.fingerprint,
+    )
 
 
 def _open(name: str, directory: Path) -> tuple[Store, ClassSplit]:
