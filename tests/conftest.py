@@ -1,16 +1,22 @@
-"""What several tests share: a small data set of easy images, made in memory."""
+"""What several tests share: a small data set of easy images, and cells, made in memory."""
 
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from fewshot import cli
 from fewshot.backbones import Conv4
 from fewshot.backbones.norm import BatchNorm
+from fewshot.config import Cell, Recipe, Scoring, Training
 from fewshot.learners import LEARNERS
 from fewshot.protocols import EpisodeSource, Learner
+from fewshot.results import CellResult
 from fewshot.sampling import Split
 
 IMAGE_SIZE = 16
@@ -67,6 +73,85 @@ def small_learner(name: str, n_classes: int, filters: int = 4, **options: object
 def ways_of(name: str, n_way: int) -> dict[str, int]:
     """The option that says how many rows a head has, for the learners that fix it."""
     return {"n_way": n_way} if LEARNERS[name].label_tied else {}
+
+
+PROTOCOL = {
+    "transductive": False,
+    "batch_norm": "running",
+    "support_copies": 0,
+    "training_classes": "train",
+    "selection": "best",
+    "pretraining": None,
+    "precision": "fp32",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a learner or backbone."""
+
+    c: float = 1.0
+
+
+def made_cell(
+    learner="protonet",
+    *accuracies,
+    backbone="conv4",
+    dataset="made",
+    n_way=5,
+    n_shot=5,
+    seed=0,
+    c=1.0,
+    label="",
+    trained=True,
+    transductive=False,
+    train_s=90.0,
+    fingerprint="images-0",
+    digest="episodes-0",
+    gpu=None,
+    git=None,
+    images=12345,
+    disjoint=None,
+    **protocol,
+) -> CellResult:
+    """A cell by hand, with the fields of run.json that tables read."""
+    recipe = Recipe(steps=10)
+    training = Training(dataset, backbone, Options(), learner, Options(c), recipe, seed)
+    cell = Cell("bench", training, Scoring(n_way, n_shot), label)
+    accuracies = accuracies or (0.5, 0.75, 0.25, 0.5)
+    spent = {"steps": 10, "images": images, "train_s": train_s, "validate_s": 1.0, "seconds": {}}
+    run = {
+        "cell": cell.id,
+        "config": cell.resolved(),
+        "dataset": {"name": dataset, "fingerprint": fingerprint},
+        "episodes_digest": digest,
+        "protocol": {**PROTOCOL, "transductive": transductive, **protocol},
+        "training": {"id": training.id, "spent": spent, "shared": False} if trained else None,
+        "host": {"processor": "Abacus", "gpu": gpu, "threads": 2, "versions": {"torch": "2.6"}},
+        "git": git,
+    }
+    episodes = pd.DataFrame(
+        {"accuracy": accuracies, "nll": 1.0, "adapt_ms": 0.25, "predict_ms": 0.5}
+    )
+    apart = None if disjoint is None else pd.DataFrame({"accuracy": disjoint})
+    return CellResult(Path("bench") / cell.id, run, episodes, apart)
+
+
+@pytest.fixture
+def fewshot(monkeypatch, capsys):
+    """Run a command as a shell would: its exit code, standard output and standard error."""
+
+    def fewshot(*arguments):
+        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capsys.readouterr()
+
+    return fewshot
 
 
 @pytest.fixture

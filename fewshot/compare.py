@@ -1,0 +1,276 @@
+"""Is the difference real? Rows of a table against each other, over the same episodes.
+
+Needs neither torch nor images.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from fewshot import grids
+from fewshot.errors import UserError
+from fewshot.metrics import (
+    RESAMPLES,
+    Interval,
+    Paired,
+    difference_of_means,
+    holm,
+    mean_ci95,
+    paired_each,
+    sign_flip_p,
+)
+from fewshot.results import CellResult
+from fewshot.rows import HOLE, Row, Score, column_names, table_rows, unlike
+
+Format = Literal["text", "md", "json"]
+SIGNIFICANCE = 0.05
+RESAMPLES_PER_TEST = 100
+"""At least so many for each test of a family: a p that Holm raises must be able to stay small."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Row `a` against row `b` in one column; differences are `a` less `b`, in fractions.
+
+    refused: in what their protocols differ, where that forbids a verdict. mixed: the same, where
+    it was allowed. over_episodes: None if refused. holm_p: the permutation test's p, corrected
+    for all tests that were asked for together. over_seeds: Welch's interval, nan with one seed.
+    over_data: over episodes that share no image; None where a cell has none.
+    """
+
+    column: str
+    a: str
+    b: str
+    refused: tuple[str, ...]
+    mixed: tuple[str, ...]
+    over_episodes: Paired | None
+    holm_p: float | None
+    over_seeds: Interval | None
+    over_data: Interval | None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.over_episodes is None or self.holm_p is None:
+            return f"refused: {'; '.join(self.refused)}"
+        if self.holm_p > SIGNIFICANCE:
+            return "no difference found"
+        return f"{self.a if self.over_episodes.mean > 0 else self.b} is better"
+
+
+def compare(
+    cells: Sequence[CellResult],
+    a: str | None = None,
+    b: str | None = None,
+    allow_mixed: bool = False,
+) -> list[Comparison]:
+    """Rows `a` and `b` in every column that both have; without names, all pairs of rows.
+
+    A row is named by its cell's id, by its learner, or as a comparison shows it.
+    Pairs whose protocols differ are refused, unless `allow_mixed`. Raises UserError for an
+    unknown or ambiguous name, and for two rows that share no column.
+    """
+    rows = table_rows(cells)
+    if a is not None and b is not None:
+        pairs = [(_find(a, rows), _find(b, rows))]
+        if pairs[0][0] is pairs[0][1]:
+            raise UserError(f"'{a}' and '{b}' are the same row: {row_name(pairs[0][0])}")
+    else:
+        pairs = list(combinations(rows, 2))
+    met = [
+        (column, one, other)
+        for column in column_names(rows)
+        for one, other in pairs
+        if column in one.scores and column in other.scores
+    ]
+    if not met:
+        raise UserError("no two rows share a data set and an episode shape: nothing to compare")
+    differ = [tuple(unlike(o.scores[c], t.scores[c])) for c, o, t in met]
+    tested = [i for i, fields in enumerate(differ) if allow_mixed or not fields]
+    outcomes = _test([met[i] for i in tested])
+    adjusted = holm([outcome.permutation_p for outcome in outcomes])
+    by_place = dict(zip(tested, zip(outcomes, adjusted, strict=True), strict=True))
+    return [
+        _comparison(place, fields, by_place.get(i))
+        for i, (place, fields) in enumerate(zip(met, differ, strict=True))
+    ]
+
+
+def unbeaten(rows: Sequence[Row]) -> dict[tuple[int, str], bool]:
+    """For each row and column, whether the best row of its protocol does not beat it.
+
+    By the paired permutation test, at 5 %, with Holm's correction over the whole table. A row
+    without a rival under its protocol is not in the result.
+    """
+    tests: list[tuple[int, str, Score]] = []
+    out: dict[tuple[int, str], bool] = {}
+    for i, row in enumerate(rows):
+        for column, score in row.scores.items():
+            others = [other.scores[column] for other in rows if column in other.scores]
+            rivals = [other for other in others if other is not score and not unlike(other, score)]
+            if not rivals or len(score.accuracy_E) < 2:
+                continue
+            best = max(rivals, key=lambda s: float(s.accuracy_E.mean()))
+            out[i, column] = True
+            if best.accuracy_E.mean() > score.accuracy_E.mean():
+                tests.append((i, column, best))
+    differences = [best.accuracy_E - rows[i].scores[column].accuracy_E for i, column, best in tests]
+    resamples = _resamples(len(tests))
+    raw = [float(sign_flip_p(d_E[:, None], resamples=resamples)[0]) for d_E in differences]
+    for (i, column, _), p in zip(tests, holm(raw), strict=True):
+        out[i, column] = p > SIGNIFICANCE
+    return out
+
+
+def row_name(row: Row) -> str:
+    """A row in a comparison: its learner, label and backbone."""
+    return row.name if row.backbone == HOLE else f"{row.name}/{row.backbone}"
+
+
+def render(found: Sequence[Comparison], form: Format, width: int | None = None) -> str:
+    """One pair as a report, many as a table."""
+    if form == "json":
+        records = [{**asdict(c), "verdict": c.verdict} for c in found]
+        return json.dumps(_without_nan(records), indent=2) + "\n"
+    if form == "text" and len({(c.a, c.b) for c in found}) == 1:
+        return "\n".join(_report(c, len(found)) for c in found)
+    header = ["", "A", "B", "A − B", "p (Holm)", "resolvable", "episodes needed", "verdict"]
+    lines = [[c.column, c.a, c.b, *_numbers(c), _verdict(c)] for c in found]
+    footer = _footer(found)
+    if form == "md":
+        return grids.markdown(header, lines, footer)
+    return grids.text(header, lines, footer, width)
+
+
+Met = tuple[str, Row, Row]
+
+
+def _test(met: Sequence[Met]) -> list[Paired]:
+    """The pairs of a column are resampled together, since they have the same episodes."""
+    resamples = _resamples(len(met))
+    outcomes: dict[int, Paired] = {}
+    for column in dict.fromkeys(c for c, _, _ in met):
+        places = [i for i, (c, _, _) in enumerate(met) if c == column]
+        d_ER = np.stack(
+            [
+                met[i][1].scores[column].accuracy_E - met[i][2].scores[column].accuracy_E
+                for i in places
+            ],
+            axis=1,
+        )
+        outcomes |= zip(places, paired_each(d_ER, resamples=resamples), strict=True)
+    return [outcomes[i] for i in range(len(met))]
+
+
+def _resamples(tests: int) -> int:
+    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
+
+
+def _comparison(
+    place: Met, fields: tuple[str, ...], outcome: tuple[Paired, float] | None
+) -> Comparison:
+    column, one, other = place
+    a, b = one.scores[column], other.scores[column]
+    if outcome is None:
+        return Comparison(
+            column, row_name(one), row_name(other), fields, (), None, None, None, None
+        )
+    data = None
+    if a.disjoint_E is not None and b.disjoint_E is not None:
+        data = mean_ci95(a.disjoint_E - b.disjoint_E)
+    return Comparison(
+        column,
+        row_name(one),
+        row_name(other),
+        refused=(),
+        mixed=fields,
+        over_episodes=outcome[0],
+        holm_p=outcome[1],
+        over_seeds=difference_of_means(a.by_seed, b.by_seed),
+        over_data=data,
+    )
+
+
+def _find(name: str, rows: Sequence[Row]) -> Row:
+    """The row of this name. Raises UserError if there is none, or if there are several."""
+    exact = [row for row in rows if name in (*row.cell_ids, row_name(row))]
+    named = exact or [row for row in rows if name in (row.name, row.learner)]
+    plain = [row for row in named if not row.label] or named
+    if len(plain) == 1:
+        return plain[0]
+    known = ", ".join(f"'{row_name(row)}'" for row in (plain or rows))
+    problem = "stands for several rows" if plain else "is no row here"
+    raise UserError(f"'{name}' {problem}: {known}")
+
+
+def _report(c: Comparison, tests: int) -> str:
+    lines = [f"{c.column}: {c.a} less {c.b}"]
+    if c.over_episodes is None:
+        return f"{lines[0]}\n  {c.verdict}\n"
+    o, low, high = c.over_episodes, *c.over_episodes.bootstrap
+    holm_p = f", {_p(c.holm_p)} with Holm's correction for {tests} tests" if tests > 1 else ""
+    data = "no cell of these has disjoint episodes" if c.over_data is None else _points(c.over_data)
+    seeds = c.over_seeds and _points(c.over_seeds)
+    lines += [
+        f"  over episodes  {_points(o)}, 95 %, the same {o.episodes:,} episodes",
+        f"  bootstrap      {_signed(low)} to {_signed(high)}",
+        f"  permutation    {_p(o.permutation_p)}{holm_p}",
+        f"  over seeds     {seeds}",
+        f"  over data      {data}",
+        f"  resolvable     {100 * o.resolvable:.2f} points with {o.episodes:,} episodes; "
+        f"{_needed(o)} episodes would resolve the difference seen",
+        f"  verdict        {_verdict(c)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(c: Comparison) -> list[str]:
+    if c.over_episodes is None:
+        return 4 * [HOLE]
+    o = c.over_episodes
+    return [_points(o), _p(c.holm_p), f"{100 * o.resolvable:.2f}", _needed(o)]
+
+
+def _verdict(c: Comparison) -> str:
+    return f"{c.verdict} (mixed: {'; '.join(c.mixed)})" if c.mixed else c.verdict
+
+
+def _footer(found: Sequence[Comparison]) -> str:
+    tests = sum(c.over_episodes is not None for c in found)
+    return (
+        "Differences in points of accuracy over the same episodes, ± half-width of the 95 % t "
+        f"interval over episodes. p: paired permutation test, Holm's correction for {tests} tests; "
+        f"a verdict needs p ≤ {SIGNIFICANCE:g}. Resolvable: the smallest difference that so many "
+        "episodes find four times in five; needed: episodes that would resolve the one seen."
+    )
+
+
+def _points(interval: Interval | Paired) -> str:
+    half = HOLE if np.isnan(interval.ci95) else f"{100 * interval.ci95:.2f}"
+    return f"{_signed(interval.mean)} ± {half}"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return HOLE
+    return f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
+
+
+def _needed(o: Paired) -> str:
+    return HOLE if o.needed is None else f"{o.needed:,}"
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

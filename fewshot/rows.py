@@ -1,0 +1,241 @@
+"""Cells to the rows of a table: what stands beside what, under which protocol, in which numbers.
+
+Rows are learner x backbone, columns data set x episode shape. Needs neither torch nor images.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Literal
+
+import numpy as np
+
+from fewshot.errors import UserError
+from fewshot.metrics import Interval, mean_ci95
+from fewshot.results import CellResult
+
+HOLE = "–"
+Over = Literal["episodes", "seeds", "data"]
+"""What an interval is over: test episodes, training seeds, or images (disjoint episodes)."""
+
+IMAGES_FACTOR = 4
+"""Trainings that saw more than so many times the images of another are not alike (ADR 9)."""
+PROTOCOL = {
+    "transductive": "transductive",
+    "batch_norm": "batch norm",
+    "support_copies": "support copies",
+    "n_query": "queries a class",
+    "training_classes": "trained on",
+    "selection": "selection",
+    "pretraining": "pre-training",
+    "precision": "precision",
+}
+"""What of a protocol must be the same for two scores to be compared, and its name for readers."""
+OF_SCORING = ("transductive", "support_copies", "n_query")
+"""What is left of that for a learner without a training: the floor may be held against any row."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of a table: a row's cells at one episode shape.
+
+    accuracy_E: of each episode, the mean over training seeds. by_seed: mean accuracy of each seed.
+    disjoint_E: as accuracy_E, over episodes that share no image; None where a cell has none.
+    protocol: the keys of `PROTOCOL`, and `images` seen in training.
+    """
+
+    accuracy_E: np.ndarray
+    by_seed: np.ndarray
+    disjoint_E: np.ndarray | None
+    protocol: Mapping[str, Any]
+
+    def interval(self, over: Over = "episodes") -> Interval:
+        """Mean and 95 % interval; its width is nan where there are too few values for one."""
+        if over == "seeds":
+            return mean_ci95(self.by_seed)
+        if over == "data":
+            return mean_ci95([] if self.disjoint_E is None else self.disjoint_E)
+        return mean_ci95(self.accuracy_E)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: who, its score in each column, and what it cost.
+
+    cell_ids: the cells that it is made of.
+    """
+
+    cell_ids: tuple[str, ...]
+    learner: str
+    backbone: str
+    label: str
+    seeds: int
+    scores: Mapping[str, Score]
+    train_s: float | None
+    images: int | None
+    adapt_ms: float
+
+    @property
+    def name(self) -> str:
+        """The learner, with what tells this row from others of its kind."""
+        return f"{self.learner} ({self.label})" if self.label else self.learner
+
+    @property
+    def transductive(self) -> bool:
+        """Whether predictions may depend on the other query images."""
+        return any(score.protocol["transductive"] for score in self.scores.values())
+
+
+def table_rows(cells: Sequence[CellResult]) -> list[Row]:
+    """Cells grouped into rows, best last column first.
+
+    Cells of several training seeds make one row: an episode's accuracy is its mean over the
+    seeds, so the interval stays one over episodes.
+    Raises UserError when cells that share a column come from different images or episodes.
+    """
+    _refuse_unlike_data(cells)
+    groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
+    for cell in cells:
+        groups.setdefault(_row_key(cell, cells), []).append(cell)
+    rows = [_row(key, group) for key, group in groups.items()]
+    columns = column_names(rows)
+
+    def best_first(row: Row) -> tuple[float, ...]:
+        means = {name: float(score.accuracy_E.mean()) for name, score in row.scores.items()}
+        return tuple(-means.get(column, -1.0) for column in reversed(columns))
+
+    return sorted(rows, key=lambda row: (best_first(row), row.name))
+
+
+def column_names(rows: Sequence[Row]) -> list[str]:
+    """Every column that some row has, data sets together, fewer shots first."""
+    names = {name for row in rows for name in row.scores}
+    return sorted(names, key=lambda name: (name.split()[0], *shape_of(name)))
+
+
+def shape_of(column: str) -> tuple[int, int]:
+    """Ways and shots of a column."""
+    way, shot = column.split()[1].removesuffix("s").split("w")
+    return int(way), int(shot)
+
+
+def unlike(a: Score, b: Score) -> list[str]:
+    """In what two protocols differ, in words; nothing if the scores may be compared."""
+    few, many = sorted((a.protocol["images"], b.protocol["images"]))
+    found = [
+        f"{PROTOCOL[key]} {_shown(a.protocol[key])} / {_shown(b.protocol[key])}"
+        for key in (PROTOCOL if few else OF_SCORING)
+        if a.protocol[key] != b.protocol[key]
+    ]
+    if few and many > IMAGES_FACTOR * few:
+        found.append(f"images seen {a.protocol['images']:,} / {b.protocol['images']:,}")
+    return found
+
+
+def protocol_words(protocol: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """These keys of a protocol, in words."""
+    return ", ".join(f"{PROTOCOL[key]} {_shown(protocol[key])}" for key in keys)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+
+
+def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, str, str]:
+    """Learner, backbone and label; and a hash of the setup where these alone are not one row."""
+    rivals = {
+        _setup(other)
+        for other in cells
+        if _base_key(other) == _base_key(cell) and _dataset(other) == _dataset(cell)
+    }
+    distinct = "" if len(rivals) == 1 else sha256(_setup(cell).encode()).hexdigest()[:8]
+    return (*_base_key(cell), distinct)
+
+
+def _base_key(cell: CellResult) -> tuple[str, str, str]:
+    config = cell.run["config"]
+    training = config["training"]
+    return (training["learner"], training["backbone"], config["label"])
+
+
+def _dataset(cell: CellResult) -> str:
+    return str(cell.run["config"]["training"]["dataset"])
+
+
+def _setup(cell: CellResult) -> str:
+    """The whole configuration as text, but for what the cells of one row differ in."""
+    config = cell.run["config"]
+    training = {k: v for k, v in config["training"].items() if k != "seed"}
+    scoring = {k: v for k, v in config["scoring"].items() if k not in ("n_way", "n_shot")}
+    return json.dumps([training, scoring], sort_keys=True)
+
+
+def _column(cell: CellResult) -> str:
+    config = cell.run["config"]
+    scoring = config["scoring"]
+    return f"{config['training']['dataset']} {scoring['n_way']}w{scoring['n_shot']}s"
+
+
+def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
+    learner, backbone, label, distinct = key
+    columns: dict[str, list[CellResult]] = {}
+    for cell in cells:
+        columns.setdefault(_column(cell), []).append(cell)
+    trainings = {c.run["training"]["id"]: c.run["training"] for c in cells if c.run["training"]}
+    spent = [t["spent"] for t in trainings.values()]
+    return Row(
+        cell_ids=tuple(cell.run["cell"] for cell in cells),
+        learner=learner,
+        backbone=backbone if trainings else HOLE,
+        label=label or distinct,
+        seeds=len({c.run["config"]["training"]["seed"] for c in cells}),
+        scores={name: _score(group) for name, group in columns.items()},
+        train_s=float(np.mean([s["train_s"] for s in spent])) if spent else None,
+        images=round(float(np.mean([s["images"] for s in spent]))) if spent else None,
+        adapt_ms=float(np.mean([_adapt_predict_ms(cell) for cell in cells])),
+    )
+
+
+def _score(cells: Sequence[CellResult]) -> Score:
+    per_seed = np.stack([cell.episodes["accuracy"].to_numpy() for cell in cells])
+    disjoint = [c.disjoint["accuracy"].to_numpy() for c in cells if c.disjoint is not None]
+    return Score(
+        accuracy_E=per_seed.mean(0),
+        by_seed=per_seed.mean(1),
+        disjoint_E=np.mean(disjoint, axis=0) if len(disjoint) == len(cells) else None,
+        protocol=_protocol(cells[0].run),
+    )
+
+
+def _protocol(run: Mapping[str, Any]) -> dict[str, Any]:
+    """As run.json has it; queries and images, which early cells lack there, from where they are."""
+    training = run["training"]
+    return {
+        "n_query": run["config"]["scoring"]["n_query"],
+        "images": training["spent"]["images"] if training else 0,
+        **run["protocol"],
+    }
+
+
+def _adapt_predict_ms(cell: CellResult) -> float:
+    return float((cell.episodes["adapt_ms"] + cell.episodes["predict_ms"]).mean())
+
+
+def _refuse_unlike_data(cells: Sequence[CellResult]) -> None:
+    seen: dict[str, tuple[str, str, CellResult]] = {}
+    for cell in cells:
+        column = _column(cell)
+        data, episodes = cell.run["dataset"]["fingerprint"], cell.run["episodes_digest"]
+        first = seen.setdefault(column, (data, episodes, cell))
+        for kind, ours, theirs in (
+            ("images", data, first[0]),
+            ("episodes", episodes, first[1]),
+        ):
+            if ours != theirs:
+                raise UserError(
+                    f"{column}: {cell.run['cell']} and {first[2].run['cell']} were scored on "
+                    f"different {kind}; they cannot stand in one table"
+                )
