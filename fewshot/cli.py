@@ -3,7 +3,6 @@
 torch is imported only inside the commands that need it, so that the others start at once.
 """
 
-import importlib
 import shutil
 import sys
 from enum import StrEnum
@@ -50,6 +49,25 @@ class TableFormat(StrEnum):
     json = "json"
 
 
+class CompareFormat(StrEnum):
+    """How a comparison can be written."""
+
+    text = "text"
+    md = "md"
+    json = "json"
+
+
+class Over(StrEnum):
+    """What an interval is over."""
+
+    episodes = "episodes"
+    seeds = "seeds"
+    data = "data"
+
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of cells.")]
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line and exit code 2."""
     try:
@@ -86,8 +104,10 @@ def list_names(what: Listing) -> None:
 
         described = {name: _first_comment(text) for name, text in shipped_benchmarks().items()}
     else:
-        registry = importlib.import_module(f"fewshot.{what}")
-        classes = registry.LEARNERS if what is Listing.learners else registry.BACKBONES
+        from fewshot.backbones import BACKBONES
+        from fewshot.outside import known_learners
+
+        classes = known_learners() if what is Listing.learners else BACKBONES
         described = {name: _first_line(cls.__doc__) for name, cls in classes.items()}
     width = max(map(len, described))
     for name, description in described.items():
@@ -108,7 +128,9 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value over every training.")
     ] = None,
-    learner: Annotated[str | None, typer.Option(help="Only this learner's cells.")] = None,
+    learner: Annotated[
+        str | None, typer.Option(help="Only this learner's cells: a name, or FILE.py:CLASS.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results"),
     data: DataOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
@@ -119,11 +141,13 @@ def run(
     """Train and score what is missing of a benchmark, then print its table."""
     from fewshot.data import data_dir
     from fewshot.host import keep_freed_memory
+    from fewshot.outside import known_learners, with_learner
     from fewshot.results import is_complete, read_cells
     from fewshot.run import check_cells, choose_device, load_cells, run_cells
     from fewshot.tables import render
 
-    cells = load_cells(benchmark, settings or [], learner)
+    name, learners = with_learner(learner) if learner else (None, known_learners())
+    cells = load_cells(benchmark, settings or [], name, learners)
     if dry_run:
         for cell in cells:
             done = is_complete(results / cell.benchmark / cell.id)
@@ -131,9 +155,9 @@ def run(
         return
     torch_device = choose_device(device, threads)
     keep_freed_memory()
-    check_cells(cells, data_dir(data))
+    check_cells(cells, data_dir(data), learners)
     try:
-        summary = run_cells(cells, results, data_dir(data), torch_device, say, force)
+        summary = run_cells(cells, results, data_dir(data), torch_device, say, force, learners)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -151,14 +175,66 @@ def run(
 
 @app.command()
 def table(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of cells.")],
+    folder: FolderArgument,
     form: Annotated[TableFormat, typer.Option("--format")] = TableFormat.text,
+    interval: Annotated[Over, typer.Option(help="What ± is over.")] = Over.episodes,
+    published: Annotated[
+        bool, typer.Option("--published", help="Beside each, what others published.")
+    ] = False,
 ) -> None:
     """The table of all cells below a folder."""
     from fewshot.results import read_cells
     from fewshot.tables import render
 
-    print(render(read_cells(folder), form.value, _terminal_width()), end="")
+    cells = read_cells(folder)
+    print(render(cells, form.value, _terminal_width(), interval.value, published), end="")
+
+
+@app.command()
+def compare(
+    folder: FolderArgument,
+    a: Annotated[str | None, typer.Argument(help="A row: learner or cell id.")] = None,
+    b: Annotated[str | None, typer.Argument(help="The row to hold it against.")] = None,
+    form: Annotated[CompareFormat, typer.Option("--format")] = CompareFormat.text,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Compare across protocols, and say so.")
+    ] = False,
+) -> None:
+    """Is the difference real? Two rows, or all pairs, over the same episodes."""
+    from fewshot.compare import compare as compare_rows
+    from fewshot.compare import render
+    from fewshot.results import read_cells
+
+    if (a is None) != (b is None):
+        raise UserError("name two rows, or none for all pairs")
+    found = compare_rows(read_cells(folder), a, b, allow_mixed)
+    if a is not None and all(c.refused for c in found):
+        raise UserError(
+            f"{found[0].a} and {found[0].b} have different protocols "
+            f"({'; '.join(found[0].refused)}): --allow-mixed compares them all the same"
+        )
+    print(render(found, form.value, _terminal_width()), end="")
+
+
+@app.command()
+def check(
+    learner: Annotated[str, typer.Argument(help="A name, or FILE.py:CLASS.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="option=value of the learner.")
+    ] = None,
+    backbone: Annotated[str, typer.Option(help="What it is checked on.")] = "conv4",
+) -> None:
+    """Does a learner keep to its contract? Exit code 1 if not."""
+    from fewshot.check import make_subject, run_checks
+    from fewshot.grids import text
+
+    outcomes = run_checks(make_subject(learner, backbone, settings or []), say=say)
+    lines = [[o.name, o.verdict, o.message, f"{o.seconds:.1f} s"] for o in outcomes]
+    counted = [o.verdict for o in outcomes]
+    footer = ", ".join(f"{counted.count(v)} {v}" for v in dict.fromkeys(counted))
+    print(text(["check", "", "", "time"], lines, footer, _terminal_width()), end="")
+    if "failed" in counted:
+        raise typer.Exit(1)
 
 
 def _terminal_width() -> int | None:

@@ -171,7 +171,8 @@ def load_benchmark(
     `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
     training's `seeds` and its scoring's `n_shot` may be lists, one cell for each combination.
     `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
-    `learner`, only its trainings are read, so that settings may be its own options.
+    `learner`, only its trainings are read, so that settings may be its own options; where the file
+    has none, `[defaults]` and the settings alone make one.
 
     Raises UserError for text that is not TOML, unknown keys and values out of range.
     """
@@ -183,6 +184,11 @@ def load_benchmark(
     defaults, entries = document.get("defaults", {}), document.get("training", [])
     if not isinstance(defaults, dict) or not _is_list_of_tables(entries):
         raise UserError(f"{name}: expected a [defaults] table and a list of [[training]] tables")
+    if learner is not None:
+        named = [e for e in entries if {**defaults, **e}.get("learner") == learner]
+        entries = named or [{"learner": learner}]
+    if not entries:
+        raise UserError(f"{name}: no [[training]] in the file")
     overrides = _parse_settings(settings)
     cells: list[Cell] = []
     for entry in entries:
@@ -191,14 +197,17 @@ def load_benchmark(
             (entry, f"{name} [[training]]"),
             (overrides, "--set"),
         )
-        if learner is not None and merged.get("learner") != learner:
-            continue
         cells.extend(_expand(name, merged, origins, options))
-    if not cells:
-        of_learner = f" of the learner '{learner}'" if learner else ""
-        raise UserError(f"{name}: no [[training]]{of_learner} in the file")
     _refuse_duplicates(name, cells)
     return cells
+
+
+def read_options(cls: type[T], settings: Sequence[str], where: str) -> T:
+    """A frozen dataclass of options from `key=value` settings.
+
+    Raises UserError for unknown keys and values out of range.
+    """
+    return _build(cls, _parse_settings(settings), where)
 
 
 def _expand(

@@ -35,6 +35,11 @@ class EpisodeBatch(NamedTuple):
     class_ids_TN: Tensor
     n_support: int
 
+    @property
+    def n_way(self) -> int:
+        """N, the classes of each episode."""
+        return int(self.class_ids_TN.shape[1])
+
 
 class ImageBatch(NamedTuple):
     """Labelled training images: x_ICHW float, y_I the training class 0 .. n_classes-1."""
@@ -121,12 +126,13 @@ class FeatureLearner(Learner):
         """`predict` on features: logits_TQN."""
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
-        return self.adapt_features(self._embed_episodes(support_x_TSCHW), support_y_TS, n_way)
+        return self.adapt_features(self.embed_episodes(support_x_TSCHW), support_y_TS, n_way)
 
     def predict(self, state: Any, query_x_TQCHW: Tensor) -> Tensor:
-        return self.predict_features(state, self._embed_episodes(query_x_TQCHW))
+        return self.predict_features(state, self.embed_episodes(query_x_TQCHW))
 
-    def _embed_episodes(self, x_TMCHW: Tensor) -> Tensor:
+    def embed_episodes(self, x_TMCHW: Tensor) -> Tensor:
+        """Features z_TMD of the images of episodes, all embedded together."""
         return self.embed(x_TMCHW.flatten(0, 1)).unflatten(0, x_TMCHW.shape[:2])
 
 

@@ -25,6 +25,7 @@ from fewshot.data.augment import AUGMENTS
 from fewshot.errors import UserError, unknown_name
 from fewshot.evaluate import Score, evaluate
 from fewshot.learners import LEARNERS
+from fewshot.outside import Learners, source_digest
 from fewshot.protocols import Backbone, EpisodeSource, Learner
 from fewshot.results import (
     TRAINING_FILES,
@@ -67,9 +68,18 @@ def _name(file: Any) -> str:
 
 
 def load_cells(
-    benchmark: str, settings: Sequence[str] = (), learner: str | None = None
+    benchmark: str,
+    settings: Sequence[str] = (),
+    learner: str | None = None,
+    learners: Learners = LEARNERS,
 ) -> list[Cell]:
-    """The cells of a shipped benchmark or of a TOML file, those of one learner if one is named."""
+    """The cells of a shipped benchmark or of a TOML file, those of one learner if one is named.
+
+    learners: every one that the file may name, by name.
+    Raises UserError for names that nobody knows, and whatever `load_benchmark` finds.
+    """
+    if learner is not None and learner not in learners:
+        raise unknown_name("learner", learner, learners)
     shipped = shipped_benchmarks()
     if benchmark in shipped:
         name, text = benchmark, shipped[benchmark]
@@ -81,15 +91,13 @@ def load_cells(
     else:
         raise unknown_name("benchmark", benchmark, shipped)
     options = OptionClasses(
-        learners={name: cls.Config for name, cls in LEARNERS.items()},
+        learners={name: cls.Config for name, cls in learners.items()},
         backbones={name: cls.Config for name, cls in BACKBONES.items()},
     )
-    if learner is not None and learner not in LEARNERS:
-        raise unknown_name("learner", learner, LEARNERS)
     return load_benchmark(name, text, options, settings, learner)
 
 
-def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
+def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEARNERS) -> None:
     """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
 
     Raises UserError for the first one. Of the test split it reads how many images there are.
@@ -97,7 +105,8 @@ def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
     for cell in cells:
         recipe, scoring = cell.training.recipe, cell.scoring
         _check_ways(cell)
-        trains_on = LEARNERS[cell.training.learner].trains_on
+        learner = learners[cell.training.learner]
+        trains_on = learner.trains_on
         needs: list[tuple[Split, EpisodeShape]] = [("test", scoring.shape)]
         if trains_on != "nothing":
             if not (recipe.steps or recipe.images or recipe.seconds):
@@ -108,7 +117,8 @@ def check_cells(cells: Sequence[Cell], data_dir: Path) -> None:
         for split, shape in needs:
             _check_shape(open_source(cell.training.dataset, split, data_dir), shape)
         if trains_on != "nothing":  # images may be too small for the backbone
-            _build_backbone(cell.training, open_source(cell.training.dataset, "train", data_dir))
+            train_source = open_source(cell.training.dataset, "train", data_dir)
+            _build_backbone(cell.training, learner, train_source)
 
 
 def _check_ways(cell: Cell) -> None:
@@ -143,6 +153,7 @@ def run_cells(
     device: torch.device,
     say: Say,
     force: bool = False,
+    learners: Learners = LEARNERS,
 ) -> Summary:
     """Run what is missing of these cells; with `force`, all of them.
 
@@ -150,7 +161,8 @@ def run_cells(
     for the same training share it. An interrupt leaves finished cells and trainings whole and
     everything else to the next run.
     """
-    place = _Place(results, data_dir, device, say, host.describe(device), host.git_state())
+    machine, git = host.describe(device), host.git_state()
+    place = _Place(results, data_dir, device, say, machine, git, learners)
     summary = Summary([], [], [])
     trained_now: set[str] = set()
     diverged: dict[str, str] = {}
@@ -191,6 +203,7 @@ class _Place:
     say: Say
     host: dict[str, Any]
     git: dict[str, Any] | None
+    learners: Learners
 
     def cell_folder(self, cell: Cell) -> Path:
         return self.results / cell.benchmark / cell.id
@@ -201,19 +214,28 @@ class _Place:
     def open(self, training: Training, split: Split) -> EpisodeSource:
         return open_source(training.dataset, split, self.data_dir)
 
+    def made_from(self, training: Training) -> dict[str, str | None]:
+        """What a training depends on beside its configuration: the images, an outside learner."""
+        return {
+            "fingerprint": self.open(training, "train").fingerprint,
+            "learner_digest": source_digest(self.learners[training.learner]),
+        }
+
 
 def _is_current(cell: Cell, place: _Place) -> bool:
-    """Whether a cell is done, and on the images that the data set has now."""
+    """Whether a cell is done, on the images and by the learner that there are now."""
     folder = place.cell_folder(cell)
     if not is_complete(folder):
         return False
-    fingerprint = place.open(cell.training, "train").fingerprint
-    return bool(read_cell(folder).run["dataset"]["fingerprint"] == fingerprint)
+    run = read_cell(folder).run
+    made_from = {**run["dataset"], "learner_digest": run.get("learner_digest")}
+    return _agree(made_from, place.made_from(cell.training))
 
 
 def _run_cell(cell: Cell, place: _Place, retrain: bool) -> None:
     training = cell.training
-    learner = build_learner(training, place.open(training, "train"), place.device)
+    source = place.open(training, "train")
+    learner = build_learner(training, source, place.device, place.learners)
     spent, curve = None, list[dict[str, Any]]()
     if learner.trains_on != "nothing":
         folder = place.training_folder(training)
@@ -225,10 +247,11 @@ def _run_cell(cell: Cell, place: _Place, retrain: bool) -> None:
         learner.load_state_dict(weights)
     source = place.open(training, "test")
     host.reset_peak_memory(place.device)
-    score = evaluate(learner, source, cell.scoring, AUGMENTS[COPIES_AUGMENT], place.device)
+    augment = AUGMENTS[COPIES_AUGMENT]
+    score = evaluate(learner, source, cell.scoring, augment, place.device, disjoint=True)
     record = _run_record(cell, learner, source, score, spent, place)
     with only_writer(place.cell_folder(cell)):
-        write_cell(place.cell_folder(cell), record, curve, score.episodes)
+        write_cell(place.cell_folder(cell), record, curve, score.episodes, score.disjoint)
     place.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
@@ -236,24 +259,32 @@ def _is_trained(training: Training, place: _Place) -> bool:
     folder = place.training_folder(training)
     if not is_complete(folder, TRAINING_FILES):
         return False
-    fingerprint = place.open(training, "train").fingerprint
-    return bool(read_training(folder).get("fingerprint") == fingerprint)
+    return _agree(read_training(folder), place.made_from(training))
 
 
-def build_learner(training: Training, source: EpisodeSource, device: torch.device) -> Learner:
+def _agree(recorded: dict[str, Any], made_from: dict[str, str | None]) -> bool:
+    return all(recorded.get(key) == value for key, value in made_from.items())
+
+
+def build_learner(
+    training: Training,
+    source: EpisodeSource,
+    device: torch.device,
+    learners: Learners = LEARNERS,
+) -> Learner:
     """The untrained learner of a training, its weights drawn from the training's seed.
 
     Also seeds torch's global stream, from which dropout draws: nowhere else is it seeded.
     """
     torch.manual_seed(training.seed)
-    backbone = _build_backbone(training, source)
-    cls = LEARNERS[training.learner]
+    cls = learners[training.learner]
+    backbone = _build_backbone(training, cls, source)
     learner = cls(backbone, training.learner_options, len(source.class_names))
     return learner.to(device).to(memory_format=torch.channels_last)
 
 
-def _build_backbone(training: Training, source: EpisodeSource) -> Backbone:
-    own_norm = LEARNERS[training.learner].differentiable_norm
+def _build_backbone(training: Training, cls: type[Learner], source: EpisodeSource) -> Backbone:
+    own_norm = cls.differentiable_norm
     if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
         raise UserError(
             f"{training.learner}: its gradients need a backbone that drops nothing at random: "
@@ -290,7 +321,7 @@ def _run_training(cell: Cell, learner: Learner, place: _Place) -> None:
     record = {
         "id": training.id,
         "ran_for": cell.id,
-        "fingerprint": train_source.fingerprint,
+        **place.made_from(training),
         "finished": _now(),
         "selected_step": trained.selected_step,
         "spent": asdict(spent),
@@ -327,15 +358,18 @@ def _run_record(
         "config": cell.resolved(),
         "origins": dict(cell.origins),
         "dataset": {"name": source.dataset, "fingerprint": source.fingerprint},
+        "learner_digest": source_digest(type(learner)),
         "episodes_digest": score.digest,
         "protocol": {
             "transductive": learner.transductive,
             "batch_norm": learner.batch_norm,
             "support_copies": cell.scoring.support_copies,
+            "n_query": cell.scoring.n_query,
             "training_classes": "train" if trained else None,
             "selection": recipe.select if trained else None,
             "pretraining": None,
             "precision": recipe.precision,
+            "images": training["spent"]["images"] if training else 0,
         },
         "parameters": sum(p.numel() for p in learner.parameters()) if trained else 0,
         "training": training and {**training, "shared": training["ran_for"] != cell.id},

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from test_run import BENCHMARK, BROKEN, write_tiny
 
-from fewshot import __version__, cli
+from fewshot import __version__
 from fewshot.backbones import BACKBONES
 from fewshot.data import DATASETS, available
 from fewshot.learners import LEARNERS
@@ -27,23 +27,6 @@ SHORT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1").replace('"transfer"',
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_tiny(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def fewshot(monkeypatch, capsys):
-    """Run a command as a shell would: its exit code, standard output and standard error."""
-
-    def fewshot(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fewshot", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return fewshot
 
 
 @pytest.fixture
@@ -118,6 +101,12 @@ def test_version_is_printed(fewshot):
         (["data", "verify", "minimagenet"], "did you mean 'mini-imagenet'?"),
         (["data", "info", "cifar-fs"], "fewshot data import cifar-fs"),
         (["table", "."], "no finished cells in ."),
+        (["compare", "."], "no finished cells in ."),
+        (["compare", ".", "mtl"], "name two rows, or none"),
+        (["check", "protonte"], "unknown learner 'protonte': did you mean"),
+        (["check", "mine.py:Mine"], "mine.py: no such file"),
+        (["check", "protonet", "--set", "scael=1"], "did you mean 'scale'?"),
+        (["run", "cifar_fs", "--learner", "mine.py:Mine"], "mine.py: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -205,6 +194,47 @@ def test_run_prints_the_table_on_stdout_and_progress_on_stderr(run, fewshot, tmp
     assert "protonet" not in run("--learner", "pixels")[1]
 
 
+def test_rows_are_compared(run, fewshot, tmp_path):
+    run()
+    folder = tmp_path / "results" / "bench"
+    code, out, err = fewshot("compare", folder, "mtl", "protonet")
+    assert (code, err) == (0, "")
+    assert "tiny 3w1s: mtl/conv4 less protonet/conv4" in out
+    assert "verdict" in out
+    assert "over data      +" in out or "over data      −" in out
+    every = fewshot("compare", folder, "--format", "json")[1]
+    assert len(json.loads(every)) == 3
+    run("--learner", "protonet", "--set", "label=fp", "--set", "recipe.precision=bf16")
+    outcome = fewshot("compare", folder, "mtl", "protonet (fp)")
+    assert is_one_line_of_error(outcome)
+    assert "precision fp32 / bf16" in outcome[2]
+    code, out, _ = fewshot("compare", folder, "mtl", "protonet (fp)", "--allow-mixed")
+    assert (code, "(mixed: precision fp32 / bf16)" in out) == (0, True)
+
+
+def test_a_table_says_what_its_intervals_are_over(run, fewshot, tmp_path):
+    run()
+    folder = tmp_path / "results"
+    for over, words in (("episodes", "over test episodes"), ("data", "over images")):
+        assert words in fewshot("table", folder, "--interval", over, "--format", "md")[1]
+    assert "±" in fewshot("table", folder, "--published")[1]
+
+
+def test_a_check_prints_its_table_and_fails_with_exit_code_1(fewshot, tmp_path):
+    code, out, err = fewshot("check", "pixels")
+    assert (code, "failed" in out) == (0, False)
+    assert "support order" in err
+    file = tmp_path / "constant.py"
+    file.write_text(
+        "from fewshot.learners.protonet import ProtoNet\n\n\n"
+        "class Constant(ProtoNet):\n"
+        "    def predict_features(self, state, query_z_TQD):\n"
+        "        return 0 * super().predict_features(state, query_z_TQD)\n"
+    )
+    code, out, _ = fewshot("check", f"{file}:Constant")
+    assert (code, "constant logits" in out) == (1, True)
+
+
 def test_force_runs_finished_cells_again(run):
     run("--learner", "pixels")
     code, _, err = run("--learner", "pixels", "--force")
@@ -231,7 +261,7 @@ def test_a_failed_cell_gives_exit_code_1_and_the_table_of_the_others(run, benchm
 
 
 def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fewshot.run.evaluate", interrupt)

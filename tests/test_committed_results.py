@@ -1,24 +1,35 @@
-"""The committed tables are what the committed cells give, and the README shows them."""
+"""Committed tables and comparisons are what the committed cells give; the README shows them."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from fewshot.results import CELL_FILES, read_cells
+from fewshot.compare import compare
+from fewshot.compare import render as render_pairs
+from fewshot.results import CELL_FILES, DISJOINT, read_cells
 from fewshot.tables import render
 
 ROOT = Path(__file__).parent.parent
-TABLES = sorted((ROOT / "results").glob("*.md"))
+TABLES = sorted(p for p in (ROOT / "results").glob("*.md") if "." not in p.stem)
+COMPARISONS = sorted((ROOT / "results").glob("*.compare.md"))
 
 
 def test_there_are_committed_tables():
     assert TABLES
+    assert COMPARISONS
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
 def test_a_committed_table_is_that_of_its_cells(table):
     assert table.read_text() == render(read_cells(table.with_suffix("")), "md")
+
+
+@pytest.mark.parametrize("file", COMPARISONS, ids=lambda path: path.stem)
+def test_a_committed_comparison_is_that_of_its_cells(file):
+    """Permutations are drawn from a fixed seed, so the numbers repeat."""
+    cells = read_cells(file.with_name(file.name.removesuffix(".compare.md")))
+    assert file.read_text() == render_pairs(compare(cells, allow_mixed=True), "md")
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
@@ -29,6 +40,6 @@ def test_the_readme_shows_the_table(table):
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
 def test_committed_cells_hold_what_is_needed_and_no_path_of_a_machine(table):
     for cell in read_cells(table.with_suffix("")):
-        assert sorted(p.name for p in cell.path.iterdir()) == sorted(CELL_FILES)
+        assert {p.name for p in cell.path.iterdir()} - {DISJOINT} == set(CELL_FILES)
         assert not re.search(r'"(/|[A-Z]:\\)', (cell.path / "run.json").read_text())
         assert not cell.run["git"]["changed"]

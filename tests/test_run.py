@@ -23,8 +23,15 @@ from fewshot.data.store import write_store
 from fewshot.errors import UserError
 from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
-from fewshot.results import CELL_FILES, TRAINING_FILES, TRAININGS, read_cells, read_training
-from fewshot.tables import table_rows
+from fewshot.results import (
+    CELL_FILES,
+    DISJOINT,
+    TRAINING_FILES,
+    TRAININGS,
+    read_cells,
+    read_training,
+)
+from fewshot.rows import table_rows
 from fewshot.train import DivergedError
 
 CPU = torch.device("cpu")
@@ -65,17 +72,19 @@ learner = "transfer"
 BROKEN = BENCHMARK.replace('"protonet"', '"broken"')
 
 
-def write_tiny(directory: Path, seed: int = 0) -> Path:
+def write_tiny(directory: Path, seed: int = 0, other_test_images: bool = False) -> Path:
     """The data set `tiny`: 12 classes of noisy colours, 10 images each, but 9 of `class-11`."""
     rng = np.random.default_rng(seed)
     names = [f"class-{c:02}" for c in range(12)]
     sizes = {name: 9 if name == "class-11" else 10 for name in names}
     shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
-    images = (
+    images = [
         np.clip(colour + 60 * rng.standard_normal(shape), 0, 255).astype(np.uint8)
         for size, colour in zip(sizes.values(), rng.uniform(60, 190, (12, 3)), strict=True)
         for _ in range(size)
-    )
+    ]
+    if other_test_images:
+        images[80:] = [255 - image for image in images[80:]]
     split = ClassSplit(tuple(names[:5]), tuple(names[5:8]), tuple(names[8:]), "made")
     write_store(
         directory / "tiny", sizes, images, IMAGE_SIZE, {}, {SPLIT_FILE: format_split(split)}
@@ -127,8 +136,12 @@ def outcome(folder):
     return (
         {name: values.tolist() for name, values in rows.items()},
         {name: curve.drop(columns="seconds").to_csv() for name, curve in curves.items()},
-        [(row.name, row.backbone, row.scores, row.images, row.seeds) for row in table_rows(cells)],
+        [(row.name, row.backbone, means(row), row.images, row.seeds) for row in table_rows(cells)],
     )
+
+
+def means(row):
+    return {name: score.interval() for name, score in row.scores.items()}
 
 
 def leftovers(folder):
@@ -160,7 +173,8 @@ def broken(monkeypatch, error):
 
 def test_a_finished_run_has_all_files_of_its_cells_and_trainings(finished, load):
     for cell in load():
-        assert {p.name for p in (finished / "bench" / cell.id).iterdir()} == set(CELL_FILES)
+        files = {p.name for p in (finished / "bench" / cell.id).iterdir()}
+        assert files == {*CELL_FILES, DISJOINT}
         if cell.training.learner != "pixels":
             folder = finished / TRAININGS / cell.training.id
             assert {p.name for p in folder.iterdir()} == set(TRAINING_FILES)
@@ -179,7 +193,18 @@ def test_run_json_says_what_was_run(finished, load):
         assert run["scoring"]["accuracy"] == pytest.approx(episodes.accuracy.mean())
         assert run["host"]["device"] == "cpu"
         assert run["host"]["versions"]["torch"] == version("torch")
-        assert run["protocol"]["transductive"] is False
+        assert run["protocol"] == {
+            "transductive": False,
+            "batch_norm": "running",
+            "support_copies": 0,
+            "n_query": 2,
+            "training_classes": "train" if run["training"] else None,
+            "selection": "best" if run["training"] else None,
+            "pretraining": None,
+            "precision": "fp32",
+            "images": run["training"]["spent"]["images"] if run["training"] else 0,
+        }
+        assert run["learner_digest"] is None
         assert len(episodes) == 20
         if cell.training.learner == "pixels":
             assert run["training"] is None
@@ -422,9 +447,9 @@ def test_the_test_split_is_opened_after_training_which_sees_train_and_val_alone(
         events.append("trained")
         return trained
 
-    def spied_evaluate(learner, source, *arguments):
+    def spied_evaluate(learner, source, *arguments, **options):
         events.append(f"evaluate on {source.split}")
-        return evaluate(learner, source, *arguments)
+        return evaluate(learner, source, *arguments, **options)
 
     monkeypatch.setattr(suite, "open_source", spied_open)
     monkeypatch.setattr(suite, "train", spied_train)
@@ -433,7 +458,24 @@ def test_the_test_split_is_opened_after_training_which_sees_train_and_val_alone(
     go([cell], tmp_path, data)
     end = events.index("trained")
     assert set(events[:end]) == {"open train", "open val", "train on train", "evaluate on val"}
-    assert events[end + 1 :] == ["open test", "evaluate on test"]
+    assert events[-2:] == ["open test", "evaluate on test"]
+    assert not any("test" in event for event in events[:-2])
+
+
+def test_a_training_is_the_same_whatever_the_test_images_are(tmp_path, data, load):
+    """Its source maps the images of all splits: none but its own may be read."""
+    others = write_tiny(tmp_path / "others", other_test_images=True)
+    cells = [cell for cell in load() if cell.training.learner != "pixels"]
+    found = []
+    for name, images in (("one", data), ("other", others)):
+        go(cells, tmp_path / name, images)
+        trainings = [tmp_path / name / TRAININGS / cell.training.id for cell in cells]
+        found.append([torch.load(t / "checkpoint.pt", weights_only=True) for t in trainings])
+    for one, other in zip(*found, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    one, other = (outcome(tmp_path / name) for name in ("one", "other"))
+    assert one[1] == other[1]  # the curves
+    assert one[0] != other[0]  # and yet the test images are others
 
 
 def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
@@ -510,8 +552,16 @@ def test_a_learner_can_be_chosen_by_name(load, tmp_path):
     assert {cell.training.learner for cell in cells} == {"transfer"}
     with pytest.raises(UserError, match="did you mean 'transfer'"):
         suite.load_cells(str(file), [], "transfr")
-    with pytest.raises(UserError, match="of the learner 'mtl' in the file"):
-        suite.load_cells(str(file), [], "mtl")
+
+
+def test_a_learner_that_the_file_does_not_name_gets_its_defaults(load, tmp_path):
+    file = tmp_path / "bench.toml"
+    file.write_text(BENCHMARK)
+    cells = suite.load_cells(str(file), ["recipe.steps=7"], "mtl")
+    assert [cell.scoring.n_shot for cell in cells] == [1, 5]
+    assert cells[0].training.recipe.steps == 7
+    assert cells[0].training.recipe.batch_size == 8
+    assert cells[0].origins["learner"] == "bench [[training]]"
 
 
 @pytest.mark.parametrize("name", list(suite.shipped_benchmarks()))

@@ -35,7 +35,7 @@ class ANIL(GradientLearner):
     Config = ANILConfig
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        self.check_ways(batch.class_ids_TN.shape[1])
+        self.check_ways(batch.n_way)
         s, steps = batch.n_support, self.config.inner_steps
         support_x, query_x = batch.x_TMCHW[:, :s], batch.x_TMCHW[:, s:]
         support_z_TSD, own = self._features(support_x, self._statistics(len(support_x)), True)

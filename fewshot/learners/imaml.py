@@ -65,7 +65,7 @@ class IMAML(GradientLearner):
         return self.config.proximal
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        self.check_ways(batch.class_ids_TN.shape[1])
+        self.check_ways(batch.n_way)
         at_once = len(batch.y_TM) if batch.x_TMCHW.is_cuda else 1
         outer = over_chunks(self._outer, batch, at_once)
         self.keep_statistics(outer.buffers)

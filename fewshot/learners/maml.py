@@ -65,7 +65,7 @@ class MAML(GradientLearner):
         )
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        self.check_ways(batch.class_ids_TN.shape[1])
+        self.check_ways(batch.n_way)
         outer_of = self._outer_graph if self._records_graphs(batch) else self._outer
         outer: Outer = outer_of(*batch[:3], n_support=batch.n_support)
         self.keep_statistics(outer.buffers)

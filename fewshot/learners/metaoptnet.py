@@ -48,8 +48,8 @@ class MetaOptNet(FeatureLearner):
         self.scale = nn.Parameter(torch.ones(()))
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self._embed_episodes(batch.x_TMCHW), batch.n_support
-        state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.class_ids_TN.shape[1])
+        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
+        state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
         logits_TQN = self.predict_features(state, z_TMD[:, s:])
         smoothing = self.config.label_smoothing
         query_y = batch.y_TM[:, s:].flatten()

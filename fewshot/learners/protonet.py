@@ -35,9 +35,8 @@ class ProtoNet(FeatureLearner):
     trains_on = "episodes"
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self._embed_episodes(batch.x_TMCHW), batch.n_support
-        n_way = batch.class_ids_TN.shape[1]
-        prototypes_TND = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], n_way)
+        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
+        prototypes_TND = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
         logits_TQN = self.predict_features(prototypes_TND, z_TMD[:, s:])
         return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
 

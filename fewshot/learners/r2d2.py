@@ -44,8 +44,8 @@ class R2D2(FeatureLearner):
         )
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self._embed_episodes(batch.x_TMCHW), batch.n_support
-        weights = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.class_ids_TN.shape[1])
+        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
+        weights = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
         logits_TQN = self.predict_features(weights, z_TMD[:, s:])
         return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
 

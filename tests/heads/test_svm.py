@@ -130,7 +130,7 @@ def test_a_fixed_number_of_steps_is_taken_and_too_few_are_told():
     z_TSD, y_TS = make()
     assert svm.fit(z_TSD, y_TS, 5, fixed_steps=3).steps == 3
     with pytest.warns(RuntimeWarning, match="3 of 3 episodes did not converge in 2 steps"):
-        svm.fit(z_TSD, y_TS, 5, max_steps=2)
+        svm.fit(1e3 * z_TSD, y_TS, 5, max_steps=2)
 
 
 def test_what_is_no_number_is_refused_with_the_episode():
