@@ -16,20 +16,23 @@ from fewshot.protocols import Backbone, EpisodeBatch, FeatureLearner
 class MetaOptNetSVMConfig:
     """`c` and `ridge` of the dual: the paper's. `label_smoothing`: its 0.1 was for miniImageNet.
 
-    steps: interior point steps in training and at test; None solves to a tight gap.
+    scale: of the logits at the start, the paper's; it is learned, but slowly in a short training.
+    steps: interior point steps in training and at test; None solves exactly.
     """
 
     c: float = 0.1
     ridge: float = 1.0
+    scale: float = 1.0
     label_smoothing: float = 0.0
     steps: int | None = None
 
 
 @dataclass(frozen=True)
 class MetaOptNetRidgeConfig:
-    """`penalty`: the paper's lambda. `label_smoothing`: see `MetaOptNetSVMConfig`."""
+    """`penalty`: the paper's lambda. The others: see `MetaOptNetSVMConfig`."""
 
     penalty: float = 50.0
+    scale: float = 1.0
     label_smoothing: float = 0.0
 
 
@@ -45,7 +48,7 @@ class MetaOptNet(FeatureLearner):
 
     def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
         super().__init__(backbone, config, n_classes)
-        self.scale = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.tensor(float(config.scale)))
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
