@@ -14,9 +14,12 @@ optimality the tests check against cvxpy.
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -46,6 +49,9 @@ def make_episodes(
 
 def alpha_by_qpth(z_TSD: Tensor, y_TS: Tensor, n_way: int, iterations: int) -> Tensor:
     """The dual as one quadratic program of N S variables an episode."""
+    # qpth imports cvxpy for a solver that is not used here, and that not every machine has.
+    if find_spec("cvxpy") is None:
+        sys.modules.setdefault("cvxpy", ModuleType("cvxpy"))
     from qpth.qp import QPFunction
 
     n_episodes, n_support, _ = z_TSD.shape
