@@ -50,8 +50,8 @@ def make_episodes(
 def alpha_by_qpth(z_TSD: Tensor, y_TS: Tensor, n_way: int, iterations: int) -> Tensor:
     """The dual as one quadratic program of N S variables an episode."""
     # qpth imports cvxpy for a solver that is not used here, and that not every machine has.
-    if find_spec("cvxpy") is None:
-        sys.modules.setdefault("cvxpy", ModuleType("cvxpy"))
+    if "cvxpy" not in sys.modules and find_spec("cvxpy") is None:
+        sys.modules["cvxpy"] = ModuleType("cvxpy")
     from qpth.qp import QPFunction
 
     n_episodes, n_support, _ = z_TSD.shape
