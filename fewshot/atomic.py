@@ -30,6 +30,25 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def resumed_folder(path: Path, journal: str) -> Iterator[Path]:
+    """As `new_folder`, but of a fixed name, and kept for the next try if it holds a file `journal`.
+
+    The next try is handed the folder as it was left; `journal` is removed when all goes well.
+    """
+    partial = path.parent / f".{path.name}.partial"
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        yield partial
+        (partial / journal).unlink(missing_ok=True)
+        _replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot write ({error.strerror or error})") from error
+    finally:
+        if not (partial / journal).is_file():
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
 def only_writer(path: Path) -> Iterator[None]:
     """Wait until no other process writes `path`, and clear what a killed one left behind.
 

@@ -59,10 +59,8 @@ def _data_states(data: Path | None) -> dict[str, str]:
             states[name] = "present"
         elif source.drawn:
             states[name] = "drawn when first used"
-        elif source.fetch:
-            states[name] = f"missing: fewshot data fetch {name}"
         else:
-            states[name] = f"missing: fewshot data import {name} SOURCE"
+            states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
     return states | {name: "present" for name in present if name not in DATASETS}
 
 

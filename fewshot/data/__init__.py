@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +12,15 @@ import platformdirs
 from tqdm import tqdm
 
 from fewshot.atomic import only_writer
-from fewshot.data import cifar, folder, glyphs, mini_imagenet
-from fewshot.data.source import DataSource, Reading
+from fewshot.data import cifar, folder, glyphs, mini_imagenet, tiered_imagenet
+from fewshot.data.forms import recognise, stamp
+from fewshot.data.listed import NAMED_BY_LISTS
+from fewshot.data.resample import RESAMPLERS
+from fewshot.data.source import Asked, Blocks, DataSource, Reading
 from fewshot.data.splits import ClassSplit, format_split, parse_split
 from fewshot.data.store import INDEX, Store, open_store, verify_store, write_store
+from fewshot.data.untrusted.files import Files, open_files
+from fewshot.data.variants import describe
 from fewshot.errors import UserError, unknown_name
 from fewshot.sampling import SPLITS, Split
 
@@ -26,14 +33,20 @@ GLYPHS = DataSource(
     glyphs.IMAGE_SIZE,
     mean=(0.5, 0.5, 0.5),
     std=(0.25, 0.25, 0.25),
-    read=lambda _: glyphs.read(),
     split=glyphs.class_split,
-    drawn=True,
+    drawn=glyphs.read,
 )
 DATASETS = {
     source.name: source
-    for source in (GLYPHS, cifar.CIFAR_FS, cifar.FC100, mini_imagenet.MINI_IMAGENET)
+    for source in (
+        GLYPHS,
+        cifar.CIFAR_FS,
+        cifar.FC100,
+        mini_imagenet.MINI_IMAGENET,
+        tiered_imagenet.TIERED_IMAGENET,
+    )
 }
+Say = Callable[[str], None]
 
 
 def data_dir(option: Path | None = None) -> Path:
@@ -51,44 +64,86 @@ def available(directory: Path) -> list[str]:
 
 
 def import_dataset(
-    name: str, source: Path, directory: Path, *, size: int | None = None, split: str | None = None
+    name: str,
+    source: Path,
+    directory: Path,
+    *,
+    size: int | None = None,
+    split: str | None = None,
+    resample: str | None = None,
+    lists: Path | None = None,
+    say: Say = lambda line: None,
 ) -> Store:
     """Read a source into the store `directory`/`name`, in place of an older one.
 
-    size (pixels) and split ('64/16/20' or a TOML file) are for a user's own class folders, under
-    any new name of a-z, 0-9 and '-'. Raises UserError when the source is not what it should be.
+    size: edge in pixels, where it is not to be the data set's. resample: how images of another
+    size are brought to it (a name of `RESAMPLERS`); bicubic where a size is given. lists: a folder
+    or zip with the lists of the images that are meant. split: 'TRAIN/VAL/TEST' shares or a TOML
+    file, for a user's own class folders, under any new name of a-z, 0-9 and '-'. `say` is told
+    what the source was found to be. An interrupted import of a large source is gone on with.
+
+    Raises UserError when the source is not what it should be.
     """
     known = DATASETS.get(name)
-    if known is None:
-        return _import_folder(name, source, directory, size, split)
-    if known.drawn:
+    if known is None and (split is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)):
+        raise unknown_name("data set", name, DATASETS)
+    if known and known.drawn:
         raise UserError(f"{name} is drawn, not imported: run `fewshot data fetch {name}`")
-    if size is not None or split is not None:
-        raise UserError(f"{name} has a size and a split of its own: leave --size and --split out")
+    if known and split is not None:
+        raise UserError(f"{name} has a split of its own: leave --split out")
+    if resample is not None and resample not in RESAMPLERS:
+        raise unknown_name("way to resample", resample, RESAMPLERS)
+    given = known or folder.OWN
+    if size is not None or known is None:
+        resample = resample or "bicubic"
     with only_writer(directory / name):
-        return _write(name, directory, known.read(source), known.image_size)
+        listed = open_files(lists, directory) if lists else None
+        asked = Asked(size or given.image_size, resample, listed)
+        return _import(name, given, open_files(source, directory), directory, asked, split, say)
 
 
-def fetch_dataset(name: str, directory: Path) -> Store:
+def _import(
+    name: str,
+    given: DataSource,
+    files: Files,
+    directory: Path,
+    asked: Asked,
+    split: str | None,
+    say: Say,
+) -> Store:
+    form, found = recognise(files, (NAMED_BY_LISTS,) if asked.lists else given.forms)
+    say(f"{files.source.name}: {form.name}, {len(files.names):,} files")
+    reading = form.read(files, found, asked)
+    given.check(reading)
+    chosen = folder.choose_split(split, reading.class_sizes) if split else reading.split
+    extra = {folder.SPLIT_FILE: format_split(chosen)} if chosen else {}
+    info = {"source": files.source.name, "form": form.name, **reading.info}
+    return _write(name, directory, reading._replace(info=info), asked.size, extra, stamp(files))
+
+
+def fetch_dataset(name: str, directory: Path, say: Say = lambda line: None) -> Store:
     """Download (or draw) a data set and import it. Raises UserError where that cannot be done."""
     known = DATASETS.get(name)
     if known is None:
         raise unknown_name("data set", name, DATASETS)
     if known.drawn:
         return _open_or_draw(known, directory)
-    if known.fetch is None:
-        raise UserError(f"{name} has no download: get it, then `fewshot data import {name} SOURCE`")
+    from fewshot.data.fetch import fetch_source  # slow to import, and needed only here
+
     with only_writer(directory / "downloads"):
-        source = known.fetch(directory / ".downloads")
-    return import_dataset(name, source, directory)
+        source = fetch_source(name, directory / ".downloads", say)
+    return import_dataset(name, source, directory, say=say)
 
 
-def open_source(name: str, split: Split, directory: Path) -> "EpisodeSource":
+def open_source(
+    name: str, split: Split, directory: Path, memory_gb: float | None = None
+) -> "EpisodeSource":
     """One split of a data set, in milliseconds; glyphs are drawn if they are not there yet.
 
+    memory_gb: as in `EpisodeSource`.
     Raises UserError when the data set is unknown, not imported or damaged.
     """
-    return _source(name, split, *_open(name, directory))
+    return _source(name, split, *_open(name, directory), memory_gb)
 
 
 def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
@@ -97,15 +152,16 @@ def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
     sizes_C = np.array(list(reading.class_sizes.values()))
     store = Store(
         path=Path(),
-        images_IHWC=np.stack(list(reading.images)),
+        images_IHWC=np.concatenate(list(reading.images(0))),
         class_names=tuple(reading.class_sizes),
         class_starts=np.cumsum(sizes_C) - sizes_C,
         class_sizes=sizes_C,
         fingerprint="",
         class_hashes=(),
+        class_summaries=None,
         info=reading.info,
     )
-    return {part: _source(GLYPHS.name, part, store, GLYPHS.split()) for part in SPLITS}
+    return {part: _source(GLYPHS.name, part, store, glyphs.class_split()) for part in SPLITS}
 
 
 def dataset_info(name: str, directory: Path) -> dict[str, Any]:
@@ -117,6 +173,14 @@ def dataset_info(name: str, directory: Path) -> dict[str, Any]:
         "images": len(store.images_IHWC),
         "image_size": store.images_IHWC.shape[1],
         "fingerprint": store.fingerprint,
+        "variant": describe(
+            name,
+            store.fingerprint,
+            store.images_IHWC.shape[1],
+            dict(zip(store.class_names, store.class_sizes.tolist(), strict=True)),
+            store.class_hashes,
+            store.class_summaries,
+        ),
         "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
         "path": str(store.path),
         "split": split.source,
@@ -131,7 +195,13 @@ def verify_dataset(name: str, directory: Path) -> Store:
     return store
 
 
-def _source(name: str, split: Split, store: Store, class_split: ClassSplit) -> "EpisodeSource":
+def _source(
+    name: str,
+    split: Split,
+    store: Store,
+    class_split: ClassSplit,
+    memory_gb: float | None = None,
+) -> "EpisodeSource":
     from fewshot.protocols import EpisodeSource  # imports torch
 
     rows = {class_name: row for row, class_name in enumerate(store.class_names)}
@@ -148,39 +218,29 @@ def _source(name: str, split: Split, store: Store, class_split: ClassSplit) -> "
         mean=known.mean if known else folder.MEAN,
         std=known.std if known else folder.STD,
         fingerprint=store.fingerprint,
+        memory_gb=memory_gb,
     )
 
 
 def _open(name: str, directory: Path) -> tuple[Store, ClassSplit]:
-    known = DATASETS.get(name)
     path = directory / name
-    if known is None and not (path / folder.SPLIT_FILE).is_file():
+    own_split = path / folder.SPLIT_FILE
+    if name not in DATASETS and not own_split.is_file():
         raise unknown_name("data set", name, {*DATASETS, *available(directory)})
-    store = _open_or_draw(known, directory) if known and known.drawn else open_store(path)
-    split = known.split() if known else parse_split(path / folder.SPLIT_FILE)
+    known = DATASETS.get(name, folder.OWN)
+    store = _open_or_draw(known, directory) if known.drawn else open_store(path)
+    split = parse_split(own_split) if known.split is None or own_split.is_file() else known.split()
     split.check_classes(store.class_names)
     return store, split
 
 
 def _open_or_draw(known: DataSource, directory: Path) -> Store:
     path = directory / known.name
-    if not (path / INDEX).is_file():
+    if known.drawn and not (path / INDEX).is_file():
         with only_writer(path):
             if not (path / INDEX).is_file():  # another process may have drawn it meanwhile
-                _write(known.name, directory, known.read(path), known.image_size)
+                _write(known.name, directory, known.drawn(), known.image_size)
     return open_store(path)
-
-
-def _import_folder(
-    name: str, source: Path, directory: Path, size: int | None, split: str | None
-) -> Store:
-    if split is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise unknown_name("data set", name, DATASETS)
-    size = folder.IMAGE_SIZE if size is None else size
-    with only_writer(directory / name):
-        reading = folder.read(source, size)
-        chosen = folder.choose_split(split, reading.class_sizes)
-        return _write(name, directory, reading, size, {folder.SPLIT_FILE: format_split(chosen)})
 
 
 def _write(
@@ -188,11 +248,20 @@ def _write(
     directory: Path,
     reading: Reading,
     image_size: int,
-    extra_files: dict[str, str] | None = None,
+    extra_files: Mapping[str, str] | None = None,
+    stamp: str = "",
 ) -> Store:
     from fewshot import __version__
 
-    total = sum(reading.class_sizes.values())
-    images = tqdm(reading.images, name, total, unit=" images", disable=None)  # None: on a tty only
+    total, without_bar = sum(reading.class_sizes.values()), reading.images
+
+    def images(start: int) -> Blocks:
+        bar = tqdm(None, name, total, unit=" images", initial=start, disable=None)  # on a tty only
+        with bar, closing(without_bar(start)) as found:
+            for images_IHWC in found:
+                bar.update(len(images_IHWC))
+                yield images_IHWC
+
     info = {**reading.info, "suite_version": __version__}
-    return write_store(directory / name, reading.class_sizes, images, image_size, info, extra_files)
+    reading = reading._replace(images=images, info=info)
+    return write_store(directory / name, reading, image_size, extra_files, stamp)

@@ -1,157 +1,264 @@
-"""CIFAR-100, train and test merged: from class folders, or from the official Python archive."""
+"""CIFAR-100, train and test merged, in every form that CIFAR-FS and FC100 are held in.
 
-import pickle
-import tarfile
-import zlib
+All forms hold the same 60,000 images. Whatever the form, they come in one order: by class, then by
+original file name. Where a form has no file names, the pixels tell which image is which.
+"""
+
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any, ClassVar
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fewshot.data.images import read_class_folders
-from fewshot.data.source import DataSource, Reading
+from fewshot.data.cifar_order import Cifar100Order
+from fewshot.data.forms import CLASS_FOLDERS, SplitFiles, split_files
+from fewshot.data.images import find_classes, read_class_folders
+from fewshot.data.labelled import as_labels, load_table, name_labels
+from fewshot.data.resample import fit
+from fewshot.data.source import Asked, Blocks, DataSource, Form, Reading, in_threads
 from fewshot.data.splits import check_class_sizes, load_split
+from fewshot.data.untrusted.arrays import Array, open_npz
+from fewshot.data.untrusted.files import Files
+from fewshot.data.untrusted.pickles import text
 from fewshot.errors import UserError
+from fewshot.sampling import SPLITS, Split
 
 IMAGE_SIZE = 32
+PIXELS = 3 * IMAGE_SIZE**2
 IMAGES_PER_CLASS = 600
-FOLDER, BATCHES = "cifar-100-python", ("train", "test")  # of the official archive
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
-NOT_CIFAR = "not the CIFAR-100 Python archive"
+BATCHES = ("train", "test")  # of the official archives
+FOLDS = ("cifar-fs", "fc100")  # whose classes a file of a split may hold
 
 
-def read(source: Path, per_class: int = IMAGES_PER_CLASS) -> Reading:
-    """CIFAR-100 from class folders (folder or zip), cifar-100-python.tar.gz, or its folder.
+class _Images(NamedTuple):
+    """All images of a form, in its own order: images_IHWC, the class of each, its name if any."""
 
-    Every way gives the same images in the same order: by class, then by original file name.
-    Raises UserError unless there are the 100 classes with `per_class` images each.
-    """
-    folder = source / FOLDER if (source / FOLDER).is_dir() else source
-    if (folder / "meta").is_file():
-        reading = _read_batches(lambda name: (folder / name).open("rb"), source.name)
-    elif source.is_file() and tarfile.is_tarfile(source):
-        with _open_tar(source) as open_member:
-            reading = _read_batches(open_member, source.name)
-    else:
-        reading = read_class_folders(source, IMAGE_SIZE)
+    images_IHWC: np.ndarray
+    classes: list[str]
+    stems: list[str] | None = None
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """The 100 classes in the order of their fine labels, which is that of the alphabet."""
+    split = load_split("cifar-fs")
+    return tuple(sorted((*split.train, *split.val, *split.test)))
+
+
+def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
+    """Raises UserError unless there are the 100 classes with `per_class` images each."""
     expected = replace(load_split("cifar-fs"), source="CIFAR-100")
     check_class_sizes(reading.class_sizes, expected, per_class)
-    return reading
 
 
-def fetch(directory: Path) -> Path:
-    """Download the official archive into `directory`, check it, and return its path.
+def in_order(found: _Images, asked: Asked, how: str) -> Reading:
+    """The images by class and then by original file name, known by name or by their pixels."""
+    classes, labels_I = np.array(found.classes), np.unique(found.classes, return_inverse=True)[1]
+    rows_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
+    if rows_I is not None:
+        order, classes = np.argsort(rows_I), np.array(class_names())[rows_I // IMAGES_PER_CLASS]
+    elif found.stems is not None:
+        order = np.lexsort((np.array(found.stems), classes))
+    else:
+        order = np.argsort(classes, kind="stable")
 
-    Raises UserError saying what to do by hand when the download fails.
-    """
-    from torchvision.datasets import CIFAR100  # slow to import, and needed only here
+    def image(row: int) -> np.ndarray:
+        number = order[row]
+        return fit(found.images_IHWC[number], asked.size, asked.resample, f"image {number}")
 
+    sizes = dict(sorted(Counter(classes.tolist()).items()))
+    return Reading(sizes, in_threads(image, len(order)), {"how": how})
+
+
+# -- class folders, among them those of the zip of Bertinetto et al.
+
+
+def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
+    classes = find_classes(names)
+    decoded = read_class_folders(files, replace(asked, size=IMAGE_SIZE, resample=None), classes)
+    labels = [name for name, members in classes.items() for _ in members]
+    stems = [PurePosixPath(member).stem for members in classes.values() for member in members]
+
+    def images(start: int) -> Blocks:
+        found = _Images(np.concatenate(list(decoded.images(0))), labels, stems)
+        yield from in_order(found, asked, "").images(start)
+
+    return decoded._replace(images=images)
+
+
+# -- the official archives
+
+
+def _find_python(names: Sequence[str]) -> str | None:
+    """The folder that holds the batches of the Python archive, with a '/' at its end if any."""
+    return _find_batches(names, "meta", ("train", "test"))
+
+
+def _find_binary(names: Sequence[str]) -> str | None:
+    return _find_batches(names, "fine_label_names.txt", ("train.bin", "test.bin"))
+
+
+def _find_batches(names: Sequence[str], index: str, batches: tuple[str, str]) -> str | None:
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if file == index:
+            prefix = f"{folder}/" if folder else ""
+            for batch in batches:
+                if prefix + batch not in names:
+                    raise UserError(f"beside {name}: no file '{batch}'")
+            return prefix
+    return None
+
+
+def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
+    """Merges the archive's train and test batches."""
+    meta, *batches = (load_table(files.blob(prefix + name)) for name in ("meta", *BATCHES))
     try:
-        CIFAR100(str(directory), download=True)
-    except (OSError, RuntimeError) as error:
+        names = [text(name) for name in meta["fine_label_names"]]
+        pixels = np.concatenate([_planes(batch["data"]) for batch in batches])
+        classes = [names[label] for batch in batches for label in batch["fine_labels"]]
+        stems = [PurePosixPath(text(file)).stem for batch in batches for file in batch["filenames"]]
+        _same_length(pixels, classes, stems)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"cannot download CIFAR-100 ({error}); get {CIFAR100.url} by other means "
-            f"and run `fewshot data import NAME {CIFAR100.filename}`"
+            f"{files.source.name}: not the CIFAR-100 Python archive ({error})"
         ) from error
-    return directory / str(CIFAR100.filename)
+    how = "official Python archive, train and test merged"
+    return in_order(_Images(pixels, classes, stems), asked, how)
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Admits numpy arrays and plain containers, so that no archive can run code."""
-
-    _reconstruct = staticmethod(np.zeros(0).__reduce__()[0])  # type: ignore[arg-type]
-    ADMITTED: ClassVar = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.ADMITTED[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
+    """Rows of a coarse label, a fine label and the pixels, a byte each."""
+    names = files.read(f"{prefix}fine_label_names.txt").decode("ascii", "replace").split()
+    rows = []
+    for batch in BATCHES:
+        data = np.frombuffer(files.read(f"{prefix}{batch}.bin"), np.uint8)
+        if not len(data) or len(data) % (2 + PIXELS):
+            raise UserError(f"{prefix}{batch}.bin: {len(data)} bytes are no rows of 2 + {PIXELS}")
+        rows.append(data.reshape(-1, 2 + PIXELS))
+    rows_IB = np.concatenate(rows)
+    classes = name_labels(rows_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
+    how = "official binary archive, train and test merged"
+    return in_order(_Images(_channels_last(rows_IB[:, 2:]), classes), asked, how)
 
 
-def load_pickle(file: IO[bytes], name: str) -> dict[str, Any]:
-    """A dict from a Python 2 or 3 pickle of arrays and plain values; runs no code from it.
-
-    Raises UserError naming the file when it holds anything else.
-    """
-    try:
-        value = _ArrayUnpickler(file, encoding="latin1").load()
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise UserError(f"{name}: {NOT_CIFAR} ({error})") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{name}: {NOT_CIFAR} (a {type(value).__name__})")
-    return {_text(key): part for key, part in value.items()}
-
-
-def _read_batches(open_file: Callable[[str], IO[bytes]], source_name: str) -> Reading:
-    """Merge the archive's train and test batches, by class and original file name."""
-    tables = {}
-    for name in ("meta", *BATCHES):
-        try:
-            with open_file(name) as file:
-                tables[name] = load_pickle(file, f"{source_name}: {name}")
-        except OSError as error:
-            raise UserError(f"{source_name}: {NOT_CIFAR} ({name}: {error.strerror})") from error
-    try:
-        class_names = [_text(name) for name in tables["meta"]["fine_label_names"]]
-        pixels = np.concatenate([_pixels(tables[name]["data"]) for name in BATCHES])
-        labels = [class_names[label] for name in BATCHES for label in tables[name]["fine_labels"]]
-        stems = [Path(_text(file)).stem for name in BATCHES for file in tables[name]["filenames"]]
-        order = sorted(zip(labels, stems, range(len(pixels)), strict=True))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise UserError(f"{source_name}: {NOT_CIFAR} ({error})") from error
-    class_sizes = dict(sorted(Counter(labels).items()))
-    info = {"source": source_name, "how": "official Python archive, train and test merged"}
-    return Reading(class_sizes, (pixels[row] for _, _, row in order), info)
-
-
-def _pixels(data: np.ndarray) -> np.ndarray:
+def _planes(data: Array) -> np.ndarray:
     """images_IHWC from rows of 3072 bytes, channel by channel."""
-    if data.dtype != np.uint8:
-        raise ValueError(f"pixels of type {data.dtype}")
-    return data.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
+    pixels = data.numpy()
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels of type {pixels.dtype}")
+    return _channels_last(pixels)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else value
+def _channels_last(rows_IB: np.ndarray) -> np.ndarray:
+    return rows_IB.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
 
 
-@contextmanager
-def _open_tar(source: Path) -> Iterator[Callable[[str], IO[bytes]]]:
-    """A function that opens a member by its bare name; nothing is unpacked."""
-    try:
-        with tarfile.open(source) as archive:
-            members = {Path(member.name).name: member for member in archive if member.isfile()}
-
-            def open_member(name: str) -> IO[bytes]:
-                file = archive.extractfile(members[name]) if name in members else None
-                if file is None:
-                    raise UserError(f"{source.name}: {NOT_CIFAR} (no file '{name}')")
-                return file
-
-            yield open_member
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{source.name}: truncated or not an archive ({error})") from error
+# -- a file a split: pickles of MetaOptNet and RFS, npz of TADAM
 
 
+def _read_pickles(files: Files, found: SplitFiles, asked: Asked) -> Reading:
+    tables = {split: load_table(files.blob(name)) for split, name in found.items()}
+    return _read_splits(files, found, tables, ("data", "labels"), asked, "pickles of the splits")
+
+
+def _read_npz(files: Files, found: SplitFiles, asked: Asked) -> Reading:
+    tables = {split: open_npz(files.blob(name)) for split, name in found.items()}
+    return _read_splits(files, found, tables, ("features", "targets"), asked, "npz of the splits")
+
+
+def _read_splits(
+    files: Files,
+    found: SplitFiles,
+    tables: dict[Split, Any],
+    keys: tuple[str, str],
+    asked: Asked,
+    how: str,
+) -> Reading:
+    parts, labels = [], {}
+    for split, table in tables.items():
+        try:
+            images_IHWC, labels_I = table[keys[0]].numpy(), as_labels(table[keys[1]])
+            if images_IHWC.dtype != np.uint8 or images_IHWC.shape[1:] != (
+                IMAGE_SIZE,
+                IMAGE_SIZE,
+                3,
+            ):
+                raise ValueError(f"images of {images_IHWC.shape} {images_IHWC.dtype}")
+            _same_length(images_IHWC, labels_I)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{found[split]}: not CIFAR images with labels ({error})") from error
+        parts.append(images_IHWC)
+        labels[split] = labels_I
+    return in_order(_Images(np.concatenate(parts), _classes_of(labels, found)), asked, how)
+
+
+def _classes_of(labels: dict[Split, np.ndarray], found: SplitFiles) -> list[str]:
+    """The class of each row: labels number the classes of a split in the order of the alphabet.
+
+    Fine labels do, and so do labels that were made from folders.
+    """
+    ids = {split: sorted(set(labels_I.tolist())) for split, labels_I in labels.items()}
+    counts = [len(ids[split]) for split in SPLITS]
+    folds = [load_split(name) for name in FOLDS]
+    fold = next((f for f in folds if counts == [len(f.classes(s)) for s in SPLITS]), None)
+    if fold is None:
+        raise UserError(
+            f"{found['train']} and its siblings hold {'/'.join(map(str, counts))} classes, "
+            "neither CIFAR-FS's 64/16/20 nor FC100's 60/20/20"
+        )
+    return [
+        name
+        for split in SPLITS
+        for name in name_labels(labels[split], ids[split], fold.classes(split), found[split])
+    ]
+
+
+def _same_length(*columns: Any) -> None:
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"columns of {', '.join(str(len(column)) for column in columns)} rows")
+
+
+FORMS = (
+    Form(
+        "the official Python archive",
+        "cifar-100-python.tar.gz or its folder",
+        _find_python,
+        _read_python,
+    ),
+    Form(
+        "the official binary archive",
+        "cifar-100-binary.tar.gz or its folder",
+        _find_binary,
+        _read_binary,
+    ),
+    Form(
+        "MetaOptNet's pickles",
+        "{train,val,test}.pickle, perhaps with CIFAR_FS_ or FC100_ before it",
+        split_files(r"(?:CIFAR_FS_|FC100_)?{split}\.pickle"),
+        _read_pickles,
+    ),
+    Form(
+        "TADAM's npz files",
+        "few-shot-{train,val,test}.npz",
+        split_files(r"few-shot-{split}\.npz"),
+        _read_npz,
+    ),
+    replace(CLASS_FOLDERS, read=_read_folders),
+)
 CIFAR_FS = DataSource(
     "cifar-fs",
     "CIFAR-100, split by class 64/16/20 (Bertinetto et al. 2019)",
     IMAGE_SIZE,
     MEAN,
     STD,
-    read=read,
     split=lambda: load_split("cifar-fs"),
-    fetch=fetch,
+    forms=FORMS,
+    check=check,
 )
 FC100 = replace(
     CIFAR_FS,

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from fewshot.data.images import read_class_folders
-from fewshot.data.source import Reading
+from fewshot.data.forms import CLASS_FOLDERS
+from fewshot.data.source import DataSource, Reading
 from fewshot.data.splits import ClassSplit, parse_fractions, parse_split, split_by_fractions
 from fewshot.errors import UserError
 
@@ -14,18 +14,11 @@ SPLIT_SEED = 0
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
-def read(source: Path, size: int = IMAGE_SIZE) -> Reading:
-    """Images of class folders (folder or zip), brought to `size` x `size` pixels.
-
-    Raises UserError when a class has fewer than 2 images: there'd be no support and query.
-    """
-    if size < 1:
-        raise UserError(f"--size {size}: the edge of an image is at least 1 pixel")
-    reading = read_class_folders(source, size, resize=True)
+def check(reading: Reading) -> None:
+    """Raises UserError when a class has fewer than 2 images: there'd be no support and query."""
     for name, count in reading.class_sizes.items():
         if count < 2:
             raise UserError(f"class '{name}' has {count} image; at least 2 are needed")
-    return reading
 
 
 def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
@@ -40,3 +33,14 @@ def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
     split = parse_split(Path(option))
     split.check_classes(class_names)
     return split
+
+
+OWN = DataSource(
+    "own",
+    "anyone's images, a folder a class",
+    IMAGE_SIZE,
+    MEAN,
+    STD,
+    forms=(CLASS_FOLDERS,),
+    check=check,
+)

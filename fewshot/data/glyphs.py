@@ -19,7 +19,7 @@ from unicodedata import lookup
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
-from fewshot.data.source import Reading
+from fewshot.data.source import Blocks, Reading
 from fewshot.data.splits import ClassSplit
 from fewshot.errors import UserError
 
@@ -68,11 +68,13 @@ def read(seed: int = 0, images_per_class: int = 600) -> Reading:
     Raises UserError when the fonts are not where matplotlib keeps them.
     """
     _fonts()  # so that a missing font is an error here, and not at the first image
-    images = (
-        image
-        for class_id, character in enumerate(characters().values())
-        for image in _draw_class(character, seed, class_id, images_per_class)
-    )
+
+    def images(start: int) -> Blocks:
+        first, skipped = divmod(start, images_per_class)
+        for class_id, character in list(enumerate(characters().values()))[first:]:
+            yield _draw_class(character, seed, class_id, images_per_class)[skipped:]
+            skipped = 0
+
     info = {
         "source": "drawn",
         "seed": seed,

@@ -6,21 +6,26 @@ NAME/index.json   class names, sizes and hashes, fingerprint, where the images c
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import islice
+from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from fewshot.atomic import new_folder
+from fewshot.atomic import resumed_folder
+from fewshot.data.source import Blocks, Reading
+from fewshot.data.summaries import SMALLEST, chosen, summarise
 from fewshot.errors import UserError
 
 VERSION = 1
-IMAGES, INDEX = "images.npy", "index.json"
+IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"
+JOURNAL_BYTES = 1 << 28
+"""Of images between two notes of how far an import has come: losing so many costs seconds."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Store:
 
     images_IHWC: uint8, memory-mapped. class_names: sorted. Class c has the rows
     class_starts[c] .. + class_sizes[c] (int64). class_hashes: SHA-256 of each class's pixels.
+    class_summaries: what `variants` keeps of each, None in a store older than that.
     fingerprint: a short hash of class names, sizes and pixels. info: where the images came from.
     """
 
@@ -39,45 +45,45 @@ class Store:
     class_sizes: np.ndarray
     fingerprint: str
     class_hashes: tuple[str, ...]
+    class_summaries: tuple[dict[str, Any], ...] | None
     info: dict[str, Any]
 
 
 def write_store(
     path: Path,
-    class_sizes: Mapping[str, int],
-    images: Iterable[np.ndarray],
+    reading: Reading,
     image_size: int,
-    info: Mapping[str, Any],
     extra_files: Mapping[str, str] | None = None,
+    stamp: str = "",
 ) -> Store:
-    """Write images_HWC (uint8, in the order of `class_sizes`, which is sorted) as a store.
+    """Write the images of a reading as a store of `image_size` x `image_size` pixels.
 
-    The store appears whole or not at all: whatever goes wrong, an older one at `path` stays.
-    extra_files: texts to lay beside the images, by file name.
+    The store appears whole or not at all: whatever goes wrong, an older one at `path` stays. What
+    was written of a large one is kept, and gone on with when the same `stamp` (of the source) and
+    the same classes come again. extra_files: texts to lay beside the images, by file name.
 
     Raises UserError when images and class sizes disagree, when the disk refuses, or when a
     folder that is no store is in the way.
     """
     if path.exists() and not (path / INDEX).is_file():
         raise UserError(f"{path}: in the way, and not a data set: move it, or use another name")
-    with new_folder(path) as folder:
-        with (folder / IMAGES).open("wb") as file:
-            hashes = _write_images(file, class_sizes, iter(images), image_size)
-            _sync(file)
+    class_sizes = reading.class_sizes
+    with resumed_folder(path, JOURNAL) as folder:
+        written = _write_images(folder, reading, image_size, stamp)
+        hashes = [part.pixels for part in written]
         index = {
             "version": VERSION,
             "image_size": image_size,
             "class_names": list(class_sizes),
             "class_sizes": list(class_sizes.values()),
             "class_hashes": hashes,
+            "class_summaries": [part.summary for part in written],
             "fingerprint": _fingerprint(image_size, class_sizes, hashes),
-            "info": {**info, "written": datetime.now(UTC).isoformat(timespec="seconds")},
+            "info": {**reading.info, "written": datetime.now(UTC).isoformat(timespec="seconds")},
         }
         index_text = json.dumps(index, indent=1, ensure_ascii=False)
         for name, text in {**(extra_files or {}), INDEX: index_text}.items():
-            with (folder / name).open("wb") as file:
-                file.write(text.encode())
-                _sync(file)
+            _write_text(folder / name, text)
     return open_store(path)
 
 
@@ -114,6 +120,7 @@ def open_store(path: Path) -> Store:
         class_sizes=sizes_C,
         fingerprint=index["fingerprint"],
         class_hashes=tuple(hashes),
+        class_summaries=tuple(index["class_summaries"]) if "class_summaries" in index else None,
         info=index["info"],
     )
 
@@ -127,37 +134,111 @@ def verify_store(store: Store) -> None:
             raise UserError(f"{store.path}: class '{name}' is damaged; import it again")
 
 
-def _write_images(
-    file: BinaryIO, class_sizes: Mapping[str, int], images: Iterator[np.ndarray], image_size: int
-) -> list[str]:
-    """Stream the array in the .npy format, with plain writes: to these a full disk is an error."""
+class _Written(NamedTuple):
+    """A class that is on disk: the SHA-256 of its pixels, and what `variants` keeps of them."""
+
+    pixels: str
+    summary: dict[str, Any]
+
+
+def _write_images(folder: Path, reading: Reading, image_size: int, stamp: str) -> list[_Written]:
+    """Stream the array in the .npy format, with plain writes: to these a full disk is an error.
+
+    Every `JOURNAL_BYTES` what is on disk is noted down, for a next try to go on from there.
+    """
+    class_sizes, shape = reading.class_sizes, (image_size, image_size, 3)
     if list(class_sizes) != sorted(class_sizes):
         raise ValueError("class_sizes must be sorted by class name")
-    shape = (image_size, image_size, 3)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (sum(class_sizes.values()), *shape)}
-    np.lib.format.write_array_header_1_0(file, header)
-    hashes = []
-    for name, size in class_sizes.items():
-        digest, count = sha256(), 0
-        for image_HWC in islice(images, size):
-            if image_HWC.shape != shape or image_HWC.dtype != np.uint8:
-                found = f"{image_HWC.shape} {image_HWC.dtype}"
-                raise UserError(f"class '{name}': an image of {found}, not {shape} uint8")
-            pixels = image_HWC.tobytes()
-            digest.update(pixels)
-            file.write(pixels)
-            count += 1
-        if count != size:
-            raise UserError(f"class '{name}': {count} images where {size} were announced")
-        hashes.append(digest.hexdigest())
-    if next(images, None) is not None:
-        raise UserError(f"more than the {sum(class_sizes.values())} images that were announced")
-    return hashes
+    key = sha256(json.dumps([stamp, image_size, class_sizes, reading.info]).encode()).hexdigest()
+    done = _read_journal(folder / JOURNAL, key)
+    n_images, n_done = sum(class_sizes.values()), sum(list(class_sizes.values())[: len(done)])
+    if not done or (folder / IMAGES).stat().st_size < n_done * prod(shape):
+        (folder / JOURNAL).unlink(missing_ok=True)
+        done, n_done = [], 0
+    with (folder / IMAGES).open("r+b" if done else "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n_images, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.seek(file.tell() + n_done * prod(shape)))
+        noted = file.tell()
+        with closing(reading.images(n_done)) as blocks:
+            stream = _Stream(blocks)
+            for name, size in list(class_sizes.items())[len(done) :]:
+                done.append(_write_class(file, stream, name, size, shape))
+                if file.tell() - noted >= JOURNAL_BYTES:
+                    _sync(file)
+                    _write_journal(folder / JOURNAL, key, done)
+                    noted = file.tell()
+            if any(True for _ in stream.take(1)):
+                raise UserError(f"more than the {n_images} images that were announced")
+        _sync(file)
+    return done
+
+
+class _Stream:
+    """Blocks of images, to be taken in other numbers than they come in."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = blocks
+        self._rest = np.empty(0)
+
+    def take(self, count: int) -> Iterator[np.ndarray]:
+        """The next `count` images, in pieces; fewer where they end."""
+        while count:
+            if not len(self._rest):
+                block = next(self._blocks, None)
+                if block is None:
+                    return
+                self._rest = block
+            piece, self._rest = self._rest[:count], self._rest[count:]
+            count -= len(piece)
+            yield piece
+
+
+def _write_class(
+    file: BinaryIO, stream: _Stream, name: str, size: int, shape: tuple[int, int, int]
+) -> _Written:
+    digest, count = sha256(), 0
+    rows, sample = chosen(size), list[np.ndarray]()
+    for images_IHWC in stream.take(size):
+        if images_IHWC.shape[1:] != shape or images_IHWC.dtype != np.uint8:
+            found = f"{images_IHWC.shape[1:]} {images_IHWC.dtype}"
+            raise UserError(f"class '{name}': an image of {found}, not {shape} uint8")
+        pixels = np.ascontiguousarray(images_IHWC).data
+        digest.update(pixels)
+        file.write(pixels)
+        here = rows[(rows >= count) & (rows < count + len(images_IHWC))]
+        sample.append(images_IHWC[here - count])
+        count += len(images_IHWC)
+    if count != size:
+        raise UserError(f"class '{name}': {count} images where {size} were announced")
+    summary = summarise(np.concatenate(sample)) if min(shape[:2]) >= SMALLEST else {}
+    return _Written(digest.hexdigest(), summary)
+
+
+def _read_journal(path: Path, key: str) -> list[_Written]:
+    """The classes that an interrupted import of the same source has written; none of another."""
+    try:
+        journal = json.loads(path.read_bytes())
+        return [_Written(*part) for part in journal["written"]] if journal["key"] == key else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _write_journal(path: Path, key: str, written: list[_Written]) -> None:
+    temporary = path.with_name(path.name + ".new")
+    _write_text(temporary, json.dumps({"key": key, "written": written}))
+    temporary.replace(path)
 
 
 def _fingerprint(image_size: int, class_sizes: Mapping[str, int], hashes: list[str]) -> str:
     content = [image_size, list(class_sizes), list(class_sizes.values()), hashes]
     return sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("wb") as file:
+        file.write(text.encode())
+        _sync(file)
 
 
 def _sync(file: BinaryIO) -> None:

@@ -81,9 +81,11 @@ def _differences(values_IHW: np.ndarray, apart: int) -> tuple[np.ndarray, np.nda
 
 
 def _energy(differences: np.ndarray) -> float:
-    """Mean square; the sum is of whole numbers below 2^53, so the same on every machine."""
-    flat = differences.astype(np.float64).ravel()
-    return float(flat @ flat) / flat.size
+    """Mean square. In whole numbers: a product of floats would wake BLAS's threads, which then
+    wait for processors that are busy decoding.
+    """
+    wide = differences.astype(np.int64).ravel()
+    return int(np.dot(wide, wide)) / wide.size
 
 
 def _frames(luma_IHW: np.ndarray) -> np.ndarray:

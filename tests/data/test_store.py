@@ -2,16 +2,24 @@
 
 import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fewshot.atomic import only_writer
+from fewshot.data import store as store_module
+from fewshot.data.source import Blocks, Reading
 from fewshot.data.store import Store, open_store, verify_store, write_store
 from fewshot.errors import UserError
 
@@ -22,14 +30,26 @@ def make_images(n: int = 9, size: int = 5, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), np.uint8)
 
 
-def write(path: Path, seed: int = 0, **changes: object) -> Store:
-    arguments = {
-        "class_sizes": SIZES,
-        "images": make_images(seed=seed),
-        "image_size": 5,
-        "info": {},
-    }
-    return write_store(path, **{**arguments, **changes})  # type: ignore[arg-type]
+def reading(images: Iterable[np.ndarray], sizes: dict[str, int] = SIZES, **info: object) -> Reading:
+    return Reading(sizes, lambda start: from_row(images, start), info)
+
+
+def from_row(images: Iterable[np.ndarray], start: int) -> Blocks:
+    for image in islice(images, start, None):
+        yield image[None]
+
+
+def write(
+    path: Path,
+    seed: int = 0,
+    images: Iterable[np.ndarray] | None = None,
+    class_sizes: dict[str, int] = SIZES,
+    image_size: int = 5,
+    info: dict[str, object] | None = None,
+    **options: Any,
+) -> Store:
+    images = make_images(seed=seed) if images is None else images
+    return write_store(path, reading(images, class_sizes, **(info or {})), image_size, **options)
 
 
 @given(
@@ -48,7 +68,7 @@ def test_what_is_written_is_read(
     sizes = dict(sorted(sizes.items()))
     images = make_images(sum(sizes.values()), edge)
     path = tmp_path_factory.mktemp("data") / "set"
-    store = write_store(path, sizes, iter(images), edge, {"source": "a.zip"})
+    store = write_store(path, reading(images, sizes, source="a.zip"), edge)
     assert store.class_names == tuple(sizes)
     assert np.array_equal(store.images_IHWC, images)
     assert store.class_sizes.tolist() == list(sizes.values())
@@ -85,7 +105,7 @@ def test_a_failed_import_leaves_no_trace(
 
     def broken() -> Iterator[np.ndarray]:
         yield from make_images(4)
-        assert any(p.name.startswith(".set.tmp-") for p in tmp_path.iterdir())
+        assert any(p.name == ".set.partial" for p in tmp_path.iterdir())
         assert path.exists() == older
         raise error("boom")
 
@@ -214,3 +234,108 @@ def test_an_index_that_does_not_fit(tmp_path: Path, key: str, value: object, mes
     index.write_text(json.dumps({**json.loads(index.read_text()), key: value}))
     with pytest.raises(UserError, match=message):
         open_store(tmp_path / "set")
+
+
+# -- imports that are interrupted
+
+
+@pytest.fixture
+def noted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if each class were as large as those of tieredImageNet."""
+    monkeypatch.setattr(store_module, "JOURNAL_BYTES", 1)
+
+
+class Source:
+    """Images of which some can be taken before the process dies, and what was asked for."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at, self.started_at = stop_at, list[int]()
+
+    def reading(self) -> Reading:
+        return Reading(SIZES, self.images, {"how": "made"})
+
+    def images(self, start: int) -> Blocks:
+        self.started_at.append(start)
+        for row, image in enumerate(make_images()[start:], start):
+            if row == self.stop_at:
+                raise KeyboardInterrupt
+            yield image[None]
+
+
+@pytest.mark.usefixtures("noted_at_once")
+@pytest.mark.parametrize(
+    ("stop_at", "goes_on_at"), [(0, 0), (2, 0), (3, 3), (4, 3), (5, 5), (8, 5)]
+)
+def test_an_interrupted_import_goes_on_where_it_was(
+    tmp_path: Path, stop_at: int, goes_on_at: int
+) -> None:
+    whole = write(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        write_store(tmp_path / "set", Source(stop_at).reading(), 5, stamp="zip")
+    assert not (tmp_path / "set").exists()
+    source = Source()
+    store = write_store(tmp_path / "set", source.reading(), 5, stamp="zip")
+    assert source.started_at == [goes_on_at]
+    assert store.fingerprint == whole.fingerprint
+    assert (store.path / "images.npy").read_bytes() == (whole.path / "images.npy").read_bytes()
+    assert store.class_summaries == whole.class_summaries
+    assert sorted(os.listdir(store.path)) == ["images.npy", "index.json"]
+    assert sorted(os.listdir(tmp_path)) == ["set", "whole"]
+
+
+@pytest.mark.usefixtures("noted_at_once")
+@pytest.mark.parametrize("change", ["stamp", "size", "images lost", "journal damaged"])
+def test_an_import_of_something_else_starts_anew(tmp_path: Path, change: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_store(tmp_path / "set", Source(6).reading(), 5, stamp="zip")
+    partial = tmp_path / ".set.partial"
+    if change == "images lost":  # as after a power cut
+        os.truncate(partial / "images.npy", 200)
+    if change == "journal damaged":
+        (partial / "journal.json").write_bytes(b'{"key": ')
+    source = Source()
+    reading_ = source.reading()
+    if change == "size":
+        reading_ = reading_._replace(class_sizes={"ant": 3, "bee": 3, "cat": 3})
+    store = write_store(
+        tmp_path / "set", reading_, 5, stamp="other" if change == "stamp" else "zip"
+    )
+    assert source.started_at == [0]
+    assert np.array_equal(store.images_IHWC, make_images())
+    verify_store(store)
+
+
+def test_a_small_import_that_fails_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        write_store(tmp_path / "set", Source(8).reading(), 5, stamp="zip")
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_killed_import_gives_the_same_store(tmp_path: Path) -> None:
+    """A real process, killed by the system while it decodes, and the command given again."""
+    source = tmp_path / "photos"
+    for name in SIZES:
+        (source / name).mkdir(parents=True)
+        for i in range(150):
+            Image.fromarray(make_images(1, 400, i)[0]).save(source / name / f"{i}.png")
+    code = (
+        "import sys, pathlib; from fewshot import data; from fewshot.data import store;"
+        "store.JOURNAL_BYTES = 1;"
+        "data.import_dataset('own', pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]),"
+        " split='1/1/1', size=300)"
+    )
+    whole, killed = ([sys.executable, "-c", code, source, tmp_path / name] for name in "wk")
+    subprocess.run(whole, check=True)
+    process = subprocess.Popen(killed)
+    journal = tmp_path / "k" / ".own.partial" / "journal.json"
+    while not journal.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "k" / "own").exists()
+    subprocess.run(killed, check=True)
+    one, other = (open_store(tmp_path / name / "own") for name in "wk")
+    assert one.fingerprint == other.fingerprint
+    verify_store(other)
