@@ -1,5 +1,6 @@
 """Indices to tensors on a device."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,8 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fewshot import host
 from fewshot.protocols import Augment, EpisodeBatch, EpisodeSource
 from fewshot.sampling import Episode
+
+MAPPED_BYTES = 1 << 16
+"""What Linux maps around each page that is read, if the file is in its cache: fault-around."""
 
 
 class EpisodeRows(NamedTuple):
@@ -43,21 +48,37 @@ def episode_rows(episodes: Sequence[Episode], class_starts: np.ndarray) -> Episo
 
 
 class Images:
-    """The images of a data set as one uint8 tensor on the device.
+    """The images of a data set, uint8, of which any rows can be had on the device.
 
-    On the CPU that is the memory-mapped file itself, of which only the pages that are read come
-    into memory; on a GPU it is a copy in the GPU's memory.
+    On the CPU they are the memory-mapped file itself, of which only what is read comes into memory
+    and goes again when it may be more than `source.memory_gb` (half of the memory if None). A GPU
+    has a copy in its memory; where that is too large, what a batch needs is sent each time.
     """
 
     def __init__(self, source: EpisodeSource, device: torch.device) -> None:
         self.device = device
-        self._images_IHWC = torch.from_numpy(source.images_IHWC).to(device)
+        self._mapped_IHWC = source.images_IHWC
+        self._images_IHWC = torch.from_numpy(source.images_IHWC)
+        half = host.memory_bytes(device) / 2
+        limit = half if source.memory_gb is None else source.memory_gb * 2**30
+        fits = self._images_IHWC.nbytes <= limit
+        if fits and device.type != "cpu":
+            self._images_IHWC = self._images_IHWC.to(device)
+        windows = math.ceil(self._images_IHWC[:1].nbytes / MAPPED_BYTES) + 1
+        self._rows_until_release = math.inf if fits else max(1, limit // (windows * MAPPED_BYTES))
+        self._rows_read = 0
         self._mean = torch.tensor(source.mean, device=device) * 255
         self._std = torch.tensor(source.std, device=device) * 255
 
     def pixels(self, rows: np.ndarray) -> Tensor:
         """The uint8 images at these rows: x_IHWC for rows (I,)."""
-        return self._images_IHWC[torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)]
+        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self._images_IHWC.device)
+        x_IHWC = self._images_IHWC[index]
+        self._rows_read += len(rows)
+        if self._rows_read >= self._rows_until_release:
+            host.release_pages(self._mapped_IHWC)
+            self._rows_read = 0
+        return x_IHWC.to(self.device)
 
     def normalized(self, x_IHWC: Tensor) -> Tensor:
         """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""

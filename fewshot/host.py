@@ -1,6 +1,7 @@
 """The machine and the software that a result was made with."""
 
 import ctypes
+import mmap
 import os
 import platform
 import resource
@@ -10,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
@@ -55,9 +57,24 @@ def processor_name() -> str:
     return next(names, platform.machine())
 
 
-def memory_bytes() -> int:
-    """Physical memory."""
+def memory_bytes(device: torch.device | None = None) -> int:
+    """Physical memory of the machine, or what is free of a GPU's."""
+    if device is not None and device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def release_pages(array: np.ndarray) -> None:
+    """Take the pages of a memory-mapped array that nobody wrote to out of the process's memory.
+
+    They stay in the system's cache for as long as it has room. No effect on other arrays, or where
+    the system has no such call.
+    """
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def package_version(name: str) -> str | None:

@@ -143,6 +143,8 @@ class EpisodeSource:
     images_IHWC: uint8, usually memory-mapped, of the whole data set; only rows of this split
     may be read. Class c of the split has the rows class_starts[c] .. + class_sizes[c].
     mean, std: per channel, of pixels scaled to 0..1. fingerprint: of the data set's content.
+    memory_gb: how much of the images (2^30 bytes) may be held in memory, or in a GPU's; None: all
+    that is read, and on a GPU all that fits.
     """
 
     dataset: str
@@ -154,6 +156,7 @@ class EpisodeSource:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fingerprint: str
+    memory_gb: float | None = None
 
     @property
     def rows(self) -> np.ndarray:

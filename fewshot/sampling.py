@@ -7,6 +7,7 @@ right to change `Generator.permutation`. So no release of numpy moves an episode
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal, NamedTuple, get_args
 
@@ -16,6 +17,7 @@ from fewshot.errors import UserError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+HIGHEST_DRAW = 2**64 - 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def draw_episode(
         raise UserError(
             f"the {split} split has {len(class_sizes)} classes, fewer than {n_way} ways"
         )
-    class_ids_N = _permutation(bits, len(class_sizes))[:n_way]
+    class_ids_N = _lowest(bits.random_raw(len(class_sizes)), n_way)
     support_NK = np.empty((n_way, n_shot), np.int64)
     query_NM = np.empty((n_way, n_query), np.int64)
     for label, class_id in enumerate(class_ids_N):
@@ -81,9 +83,8 @@ def draw_episode(
                 f"class {class_id} of the {split} split has {size} images, fewer than "
                 f"{n_shot} support + {n_query} query"
             )
-        order = _permutation(bits, size)
-        support_NK[label] = order[:n_shot]
-        query_NM[label] = order[::-1][:n_query]
+        draws = bits.random_raw(size)
+        support_NK[label], query_NM[label] = _lowest(draws, n_shot), _lowest(~draws, n_query)
     return _episode(bits, class_ids_N, support_NK, query_NM)
 
 
@@ -130,8 +131,14 @@ def draw_batch(seed: int, step: int, n_images: int, batch_size: int) -> np.ndarr
     batch_size = min(batch_size, n_images)
     batches_per_pass = n_images // batch_size
     number, batch = divmod(step, batches_per_pass)
+    return _pass(seed, number, n_images)[batch * batch_size : (batch + 1) * batch_size]
+
+
+@lru_cache(maxsize=1)  # one order serves all batches of a pass: sorting 448,695 images takes 50 ms
+def _pass(seed: int, number: int, n_images: int) -> np.ndarray:
     order = _permutation(np.random.PCG64([seed, len(SPLITS), number]), n_images)
-    return order[batch * batch_size : (batch + 1) * batch_size]
+    order.flags.writeable = False
+    return order
 
 
 def episodes_digest(episodes: Iterable[Episode]) -> str:
@@ -145,3 +152,16 @@ def episodes_digest(episodes: Iterable[Episode]) -> str:
 
 def _permutation(bits: np.random.PCG64, n: int) -> np.ndarray:
     return np.argsort(bits.random_raw(n), kind="stable")
+
+
+def _lowest(draws: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` lowest of many random draws, in their order.
+
+    Only draws below a limit that about twice as many keep are sorted, so that an episode of large
+    classes costs no more than one of small ones.
+    """
+    limit = HIGHEST_DRAW * min(2 * count + 20, len(draws)) // len(draws)
+    low = np.flatnonzero(draws <= np.uint64(limit))
+    if len(low) < count:  # once in many millions of episodes
+        low = np.arange(len(draws))
+    return low[np.argsort(draws[low], kind="stable")[:count]]
