@@ -7,13 +7,19 @@ import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
 from fewshot import __version__
 from fewshot.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fewshot.config import Cell
+    from fewshot.plan import Place
 
 app = typer.Typer(
     help="Few-shot learners: accuracy with intervals, and what it costs.",
@@ -100,7 +106,7 @@ def list_names(what: Listing) -> None:
 
         described = {name: source.description for name, source in DATASETS.items()}
     elif what is Listing.benchmarks:
-        from fewshot.run import shipped_benchmarks
+        from fewshot.plan import shipped_benchmarks
 
         described = {name: _first_comment(text) for name, text in shipped_benchmarks().items()}
     else:
@@ -135,42 +141,69 @@ def run(
     data: DataOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all cores].")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells, run none.")] = False,
+    image_memory: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GB", help="Of images at once [half of all]."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and their cost here, run none.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
 ) -> None:
-    """Train and score what is missing of a benchmark, then print its table."""
+    """Train and score what is missing of a benchmark, then print its table.
+
+    Cells whose data sets are not there are left out, and named.
+    """
     from fewshot.data import data_dir
     from fewshot.host import keep_freed_memory
     from fewshot.outside import known_learners, with_learner
-    from fewshot.results import is_complete, read_cells
-    from fewshot.run import check_cells, choose_device, load_cells, run_cells
+    from fewshot.plan import Place, check_cells, load_cells, part_cells
+    from fewshot.results import read_cells
+    from fewshot.run import choose_device, run_cells
     from fewshot.tables import render
 
     name, learners = with_learner(learner) if learner else (None, known_learners())
     cells = load_cells(benchmark, settings or [], name, learners)
-    if dry_run:
-        for cell in cells:
-            done = is_complete(results / cell.benchmark / cell.id)
-            print(f"{cell.id}  {'done' if done else 'to do'}")
-        return
+    place = Place(results, data_dir(data), learners, image_memory)
     torch_device = choose_device(device, threads)
     keep_freed_memory()
-    check_cells(cells, data_dir(data), learners)
+    if dry_run:
+        _print_forecast(cells, place, torch_device, force)
+        return
+    parts = part_cells(cells, place)
+    missing = parts.missing(place.data_dir)
+    for data_set in missing:
+        say(f"left out, not here: {data_set}")
+    for warning in check_cells(parts.runnable, place.data_dir, learners):
+        say(warning)
     try:
-        summary = run_cells(cells, results, data_dir(data), torch_device, say, force, learners)
+        summary = run_cells(parts.runnable, place, torch_device, say, force)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise typer.Exit(130) from None
-    if summary.skipped:
-        say(f"{len(summary.skipped)} of {len(cells)} cells were already done")
-    finished = {results / cell.benchmark / cell.id for cell in cells}
+    if skipped := len(summary.skipped) + len(parts.done):
+        say(f"{skipped} of {len(cells)} cells were already done")
+    if missing:
+        say(f"{len(parts.holes)} of {len(cells)} cells wait for data: {', '.join(missing)}")
     if summary.failed:
         say(f"{len(summary.failed)} cells failed: {', '.join(summary.failed)}")
-    if len(summary.failed) < len(cells):
+    finished = {place.cell_folder(cell) for cell in cells}
+    if len(summary.failed) < len(cells) - len(parts.holes):
         shown = [c for c in read_cells(results / cells[0].benchmark) if c.path in finished]
         print(render(shown, "text", _terminal_width()), end="")
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _print_forecast(
+    cells: "list[Cell]", place: "Place", device: "torch.device", force: bool
+) -> None:
+    from fewshot.forecast import forecast, lines_of
+    from fewshot.rates import Rates
+
+    say("counting operations, and timing the backbones here for some seconds")
+    found = forecast(cells, place, device, force, Rates(device).of)
+    print("\n".join(lines_of(found, device)))
 
 
 @app.command()
@@ -250,30 +283,82 @@ def doctor(data: DataOption = None) -> None:
     print(report(data))
 
 
+@app.command()
+def plot(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("figures"),
+    form: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
+    target: Annotated[
+        float | None,
+        typer.Option(help="Validation accuracy to reach, as 0.6 [that of the weakest]."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="One figure's name, such as pareto.")] = None,
+) -> None:
+    """Figures of all cells below a folder; prints the files, one a line."""
+    from fewshot.plots import draw_figures
+    from fewshot.results import read_cells
+
+    for path in draw_figures(read_cells(folder), out, form, target, only, say):
+        print(path)
+
+
+@app.command()
+def report(
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    data: DataOption = None,
+) -> None:
+    """All cells below a folder as one interactive HTML page; prints its file.
+
+    The page needs no network. Episodes are shown of the data sets whose images are there.
+    """
+    from fewshot.data import data_dir
+    from fewshot.report import write_report
+    from fewshot.results import read_cells
+
+    write_report(read_cells(folder), out, data_dir(data))
+    print(out)
+
+
 @data_app.command("import")
 def data_import(
     name: str,
-    source: Annotated[Path, typer.Argument(help="A folder, a zip or an archive.")],
+    source: Annotated[Path, typer.Argument(help="A folder, zip, tar or file, of any known form.")],
     data: DataOption = None,
-    size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels (own folders).")] = None,
+    size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels, if another.")] = None,
+    resample: Annotated[
+        str | None, typer.Option(help="How images of another size are changed: lanczos, ...")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of train.csv, val.csv, test.csv naming images.")
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(help="Own folders: TRAIN/VAL/TEST shares or a TOML file."),
     ] = None,
 ) -> None:
-    """Pack images into a store: a class a folder, or an official archive."""
+    """Pack images into a store; the form they are in is recognised by their files' names."""
     from fewshot.data import data_dir, dataset_info, import_dataset
 
-    import_dataset(name, source, data_dir(data), size=size, split=split)
+    import_dataset(
+        name,
+        source,
+        data_dir(data),
+        size=size,
+        split=split,
+        resample=resample,
+        lists=lists,
+        say=say,
+    )
     _print_info(dataset_info(name, data_dir(data)))
 
 
 @data_app.command("fetch")
 def data_fetch(name: str, data: DataOption = None) -> None:
-    """Download a data set from its official home and import it."""
+    """Download a data set from the first mirror that has it, and import it."""
     from fewshot.data import data_dir, dataset_info, fetch_dataset
 
-    fetch_dataset(name, data_dir(data))
+    fetch_dataset(name, data_dir(data), say)
     _print_info(dataset_info(name, data_dir(data)))
 
 

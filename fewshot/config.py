@@ -46,6 +46,8 @@ class Scoring:
     episode_seed: Annotated[int, Ge(0)] = 0
     support_copies: Annotated[int, Ge(0)] = 0
     """Augmented copies that stand for each support image; 0: the clean image alone."""
+    dataset: str | None = option(None, added_later=True)
+    """The data set whose test classes are scored, where it is not the training's."""
 
     @property
     def shape(self) -> EpisodeShape:
@@ -138,11 +140,25 @@ class Cell:
     """For each configuration key, where its value came from: default, the file, --set."""
 
     @property
+    def scored_on(self) -> str:
+        """The data set whose test classes are scored."""
+        return self.scoring.dataset or self.training.dataset
+
+    @property
+    def is_cross_domain(self) -> bool:
+        """Whether it is scored on another data set than it was trained on."""
+        return self.scored_on != self.training.dataset
+
+    @property
     def id(self) -> str:
-        """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`."""
+        """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`.
+
+        Where it is scored on another data set: `<dataset>-to-<data set scored on>-...`.
+        """
         t, s = self.training, self.scoring
         digest = _short_hash((t, s))
-        return f"{t.dataset}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
+        data = f"{t.dataset}-to-{s.dataset}" if self.is_cross_domain else t.dataset
+        return f"{data}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as plain values."""
@@ -169,7 +185,8 @@ def load_benchmark(
     """The cells of a benchmark file, in its order.
 
     `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
-    training's `seeds` and its scoring's `n_shot` may be lists, one cell for each combination.
+    training's `dataset` and `seeds` and its scoring's `n_shot` may be lists, one cell for each
+    combination.
     `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
     `learner`, only its trainings are read, so that settings may be its own options; where the file
     has none, `[defaults]` and the settings alone make one.
@@ -215,38 +232,58 @@ def _expand(
 ) -> Iterator[Cell]:
     known = {"dataset", "backbone", "backbone_options", "learner", "learner_options"}
     _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label"}, name)
-    for key in ("dataset", "backbone", "learner"):
+    for key in ("backbone", "learner"):
         if not isinstance(entry.get(key), str):
             raise UserError(f'{name}: a [[training]] needs `{key} = "..."`')
     where = f"{name}, {entry['learner']}"
+    for dataset in _datasets(entry, name):
+        for training in _trainings(dataset, entry, options, where):
+            for scoring in _scorings(dataset, entry, where):
+                cell = Cell(name, training, scoring, str(entry.get("label", "")))
+                yield replace(cell, origins=_origins(cell.resolved(), origins))
+
+
+def _datasets(entry: Mapping[str, Any], name: str) -> list[str]:
+    names = _as_list(entry.get("dataset", []))
+    if not names or not all(isinstance(dataset, str) for dataset in names):
+        raise UserError(f'{name}: a [[training]] needs `dataset = "..."`, or a list of names')
+    return names
+
+
+def _trainings(
+    dataset: str, entry: Mapping[str, Any], options: OptionClasses, where: str
+) -> Iterator[Training]:
+    backbone, learner = entry["backbone"], entry["learner"]
     training = Training(
-        dataset=entry["dataset"],
-        backbone=entry["backbone"],
+        dataset=dataset,
+        backbone=backbone,
         backbone_options=_build(
-            _lookup("backbone", entry["backbone"], options.backbones),
+            _lookup("backbone", backbone, options.backbones),
             entry.get("backbone_options", {}),
             f"{where}: backbone_options",
         ),
-        learner=entry["learner"],
+        learner=learner,
         learner_options=_build(
-            _lookup("learner", entry["learner"], options.learners),
+            _lookup("learner", learner, options.learners),
             entry.get("learner_options", {}),
             f"{where}: learner_options",
         ),
         recipe=_build(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
         seed=0,
     )
-    scoring = entry.get("scoring", {})
-    _refuse_unknown_keys(scoring, {f.name for f in fields(Scoring)}, f"{where}: scoring")
-    scoring = dict(scoring)
-    shots = _as_list(scoring.pop("n_shot", Scoring.n_shot))
     for seed in _as_list(entry.get("seeds", 0)):
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f"{where}: seeds are whole numbers from 0, not {seed!r}")
-        for n_shot in shots:
-            score = _build(Scoring, {**scoring, "n_shot": n_shot}, f"{where}: scoring")
-            cell = Cell(name, replace(training, seed=seed), score, str(entry.get("label", "")))
-            yield replace(cell, origins=_origins(cell.resolved(), origins))
+        yield replace(training, seed=seed)
+
+
+def _scorings(dataset: str, entry: Mapping[str, Any], where: str) -> Iterator[Scoring]:
+    scoring = entry.get("scoring", {})
+    _refuse_unknown_keys(scoring, {f.name for f in fields(Scoring)}, f"{where}: scoring")
+    for n_shot in _as_list(scoring.get("n_shot", Scoring.n_shot)):
+        score = _build(Scoring, {**scoring, "n_shot": n_shot}, f"{where}: scoring")
+        # The training's own data set is the default: named or not, it is the same cell.
+        yield replace(score, dataset=None) if score.dataset == dataset else score
 
 
 def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:

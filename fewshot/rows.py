@@ -32,6 +32,8 @@ PROTOCOL = {
     "precision": "precision",
 }
 """What of a protocol must be the same for two scores to be compared, and its name for readers."""
+OWN_CLASSES = (None, "train")
+"""What `training_classes` is unless a learner is scored on another data set than its own."""
 OF_SCORING = ("transductive", "support_copies", "n_query")
 """What is left of that for a learner without a training: the floor may be held against any row."""
 
@@ -49,6 +51,11 @@ class Score:
     by_seed: np.ndarray
     disjoint_E: np.ndarray | None
     protocol: Mapping[str, Any]
+
+    @property
+    def is_cross_domain(self) -> bool:
+        """Whether the learner was trained on another data set."""
+        return self.protocol["training_classes"] not in OWN_CLASSES
 
     def interval(self, over: Over = "episodes") -> Interval:
         """Mean and 95 % interval; its width is nan where there are too few values for one."""
@@ -145,38 +152,50 @@ def _shown(value: object) -> str:
 
 
 def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, str, str]:
-    """Learner, backbone and label; and a hash of the setup where these alone are not one row."""
-    rivals = {
-        _setup(other)
-        for other in cells
-        if _base_key(other) == _base_key(cell) and _dataset(other) == _dataset(cell)
-    }
-    distinct = "" if len(rivals) == 1 else sha256(_setup(cell).encode()).hexdigest()[:8]
+    """Learner, backbone and label; and a hash of the setup where these alone are not one row.
+
+    They are one row where each column has one setup: a learner may have been trained anew, and
+    otherwise, for each data set and each shot, as most papers do.
+    """
+    setups: dict[str, set[str]] = {}
+    for other in cells:
+        if _base_key(other) == _base_key(cell) and _dataset(other) == _dataset(cell):
+            setups.setdefault(_column(other), set()).add(_setup(other))
+    contested = any(len(found) > 1 for found in setups.values())
+    distinct = sha256(_setup(cell).encode()).hexdigest()[:8] if contested else ""
     return (*_base_key(cell), distinct)
 
 
 def _base_key(cell: CellResult) -> tuple[str, str, str]:
+    """Learner, backbone and label; cells scored on another data set than their training's own
+    make rows of their own.
+    """
     config = cell.run["config"]
-    training = config["training"]
-    return (training["learner"], training["backbone"], config["label"])
+    training, label = config["training"], config["label"]
+    if cell.run["training"] and _dataset(cell) != training["dataset"]:
+        origin = f"trained on {training['dataset']}"
+        label = f"{label}, {origin}" if label else origin
+    return (training["learner"], training["backbone"], label)
 
 
 def _dataset(cell: CellResult) -> str:
-    return str(cell.run["config"]["training"]["dataset"])
+    """The data set that was scored on; early cells know no other than the training's."""
+    config = cell.run["config"]
+    return str(config["scoring"].get("dataset") or config["training"]["dataset"])
 
 
 def _setup(cell: CellResult) -> str:
     """The whole configuration as text, but for what the cells of one row differ in."""
     config = cell.run["config"]
     training = {k: v for k, v in config["training"].items() if k != "seed"}
-    scoring = {k: v for k, v in config["scoring"].items() if k not in ("n_way", "n_shot")}
+    of_column = ("n_way", "n_shot", "dataset")
+    scoring = {k: v for k, v in config["scoring"].items() if k not in of_column}
     return json.dumps([training, scoring], sort_keys=True)
 
 
 def _column(cell: CellResult) -> str:
-    config = cell.run["config"]
-    scoring = config["scoring"]
-    return f"{config['training']['dataset']} {scoring['n_way']}w{scoring['n_shot']}s"
+    scoring = cell.run["config"]["scoring"]
+    return f"{_dataset(cell)} {scoring['n_way']}w{scoring['n_shot']}s"
 
 
 def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:

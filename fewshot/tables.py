@@ -68,11 +68,18 @@ Best = dict[tuple[int, str], bool]
 def _published(rows: Sequence[Row]) -> Numbers:
     """By row and column."""
     found = {
-        (i, column): published(row.learner, row.backbone, column)
+        (i, column): _published_of(row, column)
         for i, row in enumerate(rows)
         for column in row.scores
     }
     return {place: number for place, number in found.items() if number is not None}
+
+
+def _published_of(row: Row, column: str) -> Published | None:
+    """What others published, of learners trained on the column's own data set."""
+    if row.scores[column].is_cross_domain:
+        return None
+    return published(row.learner, row.backbone, column)
 
 
 def _protocol_marks(rows: Sequence[Row]) -> list[str]:
@@ -236,7 +243,7 @@ def _records(rows: Sequence[Row], best: Best) -> list[dict[str, Any]]:
             "images": row.images,
             "adapt_predict_ms": row.adapt_ms,
             **{key: score.protocol[key] for key in PROTOCOL},
-            **_published_record(published(row.learner, row.backbone, column)),
+            **_published_record(_published_of(row, column)),
         }
         for i, row in enumerate(rows)
         for column, score in row.scores.items()

@@ -12,14 +12,14 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from PIL import Image
-from test_run import BENCHMARK, BROKEN, write_tiny
+from test_run import BENCHMARK, BROKEN, write_near, write_tiny
 
 from fewshot import __version__
 from fewshot.backbones import BACKBONES
 from fewshot.data import DATASETS, available
 from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
-from fewshot.run import shipped_benchmarks
+from fewshot.plan import shipped_benchmarks
 
 SHORT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1").replace('"transfer"', '"mtl"')
 
@@ -93,6 +93,9 @@ def test_version_is_printed(fewshot):
         (["run", "cifar_fs", "--set", "recipe.stepz=3"], "did you mean 'steps'?"),
         (["run", "cifar_fs", "--set", "recipe.lr=fast"], "recipe.lr"),
         (["run", "cifar_fs", "--set", "recipe"], "expected key=value"),
+        (["run", "cifar_fs"], "cifar-fs (`fewshot data fetch cifar-fs`)"),
+        (["run", "paper"], "tiered-imagenet (`fewshot data fetch tiered-imagenet`)"),
+        (["run", "quick", "--set", "scoring.dataset=cifar-sf"], "did you mean 'cifar-fs'?"),
         (["run", "cifar_fs", "--set", "learner=mlt"], "did you mean 'mtl'?"),
         (["run", "cifar_fs", "--set", "scoring=3"], "scoring"),
         (["run", "cifar_fs", "--set", "recipe=1", "--set", "recipe.lr=0.1"], "recipe"),
@@ -163,14 +166,17 @@ def test_unknown_data_and_too_few_images_are_found_before_training(run, tmp_path
 
 def test_dry_run_prints_ids_and_runs_nothing(run, tmp_path):
     code, out, err = run("--dry-run")
-    assert (code, err) == (0, "")
-    ids = [line.split()[0] for line in out.splitlines()]
+    assert (code, err.count("\n")) == (0, 1)
+    cells, total = out.split("\n\n")
+    ids = [line.split()[0] for line in cells.splitlines()]
     assert [re.sub("-[0-9a-f]{8}$", "", name) for name in ids] == [
         "tiny-conv4-pixels-3w1s-s0",
         "tiny-conv4-protonet-3w1s-s0",
         "tiny-conv4-mtl-3w1s-s0",
     ]
-    assert all(line.endswith("to do") for line in out.splitlines())
+    assert all(line.split()[1:3] == ["to", "do"] for line in cells.splitlines())
+    assert "training 27 images" in cells.splitlines()[1]
+    assert total.startswith("to do: 3 cells, 2 trainings: 54 images, 0.0 TFLOP, ")
     assert not (tmp_path / "results").exists()
 
 
@@ -183,7 +189,9 @@ def test_run_prints_the_table_on_stdout_and_progress_on_stderr(run, fewshot, tmp
     assert "trained 3 steps" in err
     assert "[1/3]" not in out
     assert "tiny 3w1s" not in err
-    assert all(line.endswith("done") for line in run("--dry-run")[1].splitlines())
+    cells, total = run("--dry-run")[1].split("\n\n")
+    assert all(line.endswith("  done") for line in cells.splitlines())
+    assert total == "to do: 0 cells, 0 trainings\n"
     again = run()
     assert (again[0], again[1]) == (0, out)
     assert again[2] == "3 of 3 cells were already done\n"
@@ -192,6 +200,51 @@ def test_run_prints_the_table_on_stdout_and_progress_on_stderr(run, fewshot, tmp
     assert {record["learner"] for record in records} == {"pixels", "protonet", "mtl"}
     assert run("--learner", "pixels")[1].count("3w1s") == 1
     assert "protonet" not in run("--learner", "pixels")[1]
+
+
+def test_a_missing_data_set_is_a_hole_that_is_named_before_and_after(run, benchmark):
+    benchmark.write_text(SHORT.replace('"tiny"', '["tiny", "mini-imagenet", "fc100"]'))
+    code, out, err = run("--learner", "protonet")
+    assert code == 0
+    lines = err.splitlines()
+    assert lines[:2] == [
+        "left out, not here: mini-imagenet (`fewshot data fetch mini-imagenet`)",
+        "left out, not here: fc100 (`fewshot data fetch fc100`)",
+    ]
+    assert lines[-1] == (
+        "2 of 3 cells wait for data: mini-imagenet (`fewshot data fetch mini-imagenet`), "
+        "fc100 (`fewshot data fetch fc100`)"
+    )
+    assert "tiny 3w1s" in out
+    assert "mini-imagenet" not in out
+    again = run("--learner", "protonet")
+    assert (again[0], again[1]) == (0, out)
+    assert "1 of 3 cells were already done" in again[2]
+    forecast = run("--learner", "protonet", "--dry-run")[1].splitlines()
+    assert "no data  fc100 (`fewshot data fetch fc100`)" in forecast[2]
+    assert forecast[-1].startswith("no data: 2 cells, 2 trainings")
+
+
+@pytest.mark.parametrize("names", ["mini-imagenet", "['mini-imagenet', 'fc100']"])
+def test_a_benchmark_without_any_of_its_data_is_a_mistake(run, tmp_path, names):
+    outcome = run("--set", f"dataset={names}")
+    assert is_one_line_of_error(outcome)
+    assert "mini-imagenet (`fewshot data fetch mini-imagenet`)" in outcome[2]
+    assert not (tmp_path / "results").exists()
+
+
+def test_classes_trained_on_are_warned_of_before_anything_is_trained(run, data, tmp_path):
+    write_near(data)
+    code, out, err = run("--set", "scoring.dataset=near")
+    assert code == 0
+    words = "warning: tiny to near: 2 of the 4 test classes were trained on: class-00, class-03"
+    assert err.splitlines()[0] == words
+    assert err.count("warning") == 1
+    assert "near 3w1s" in out
+    assert "protonet (trained on tiny)" in out
+    assert "with 2 of the 4 test classes" in " ".join(out.split())
+    write_near(data, seen=[])
+    assert "warning" not in run("--set", "scoring.dataset=near")[2]
 
 
 def test_rows_are_compared(run, fewshot, tmp_path):
@@ -295,7 +348,7 @@ def test_own_images_are_imported_described_and_verified(fewshot, tmp_path, packe
         source = Path(shutil.make_archive(str(tmp_path / "images"), "zip", source))
     arguments = ("mine", source, "--size", 16, "--split", "3/1/2", "--data", data)
     code, out, err = fewshot("data", "import", *arguments)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, f"{source.name}: class folders, 18 files\n")
     info = dict(line.split(None, 1) for line in out.splitlines())
     assert (info["name"], info["images"], info["image_size"]) == ("mine", "18", "16")
     assert info["classes"] == "train 3, val 1, test 2"
@@ -322,8 +375,9 @@ def test_a_bad_zip_is_a_mistake_and_leaves_no_store(fewshot, tmp_path, fault):
             for path in sorted((tmp_path / "images").rglob("*.png")):
                 archive.write(path, path.relative_to(tmp_path / "images"))
     arguments = ("mine", source, "--size", 16, "--split", "1/1/1", "--data", data)
-    outcome = fewshot("data", "import", *arguments)
-    assert is_one_line_of_error(outcome)
+    code, out, err = fewshot("data", "import", *arguments)
+    found = "images.zip: class folders, 6 files\n" if fault == "a file cut short" else ""
+    assert is_one_line_of_error((code, out, err.removeprefix(found)))
     assert available(data) == []
     assert not [p for p in data.rglob("*") if p.suffix != ".lock"]
 

@@ -88,6 +88,30 @@ def test_scoring_does_not_touch_the_training():
     assert load(TEXT, "scoring.episodes=7")[0].id != load()[0].id
 
 
+def test_a_list_of_data_sets_makes_cells_of_each():
+    cells = load(TEXT.replace('"made"', '["made", "other"]'))
+    assert [c.id for c in cells[:4]] == [c.id for c in load()]
+    assert [c.training.dataset for c in cells] == 4 * ["made"] + 4 * ["other"]
+    assert len({c.training.id for c in cells}) == 4
+
+
+def test_scoring_on_another_data_set_is_another_cell_of_the_same_training():
+    cell, other = load()[0], load(TEXT, "scoring.dataset=other")[0]
+    assert other.training.id == cell.training.id
+    assert other.id.startswith("made-to-other-net-mine-5w1s-s0-")
+    assert (other.scored_on, other.is_cross_domain) == ("other", True)
+    assert (cell.scored_on, cell.is_cross_domain) == ("made", False)
+    assert other.resolved()["scoring"]["dataset"] == "other"
+    assert other.origins["scoring.dataset"] == "--set"
+
+
+def test_scoring_on_the_trainings_own_data_set_is_no_other_cell():
+    own = load(TEXT, "scoring.dataset=made")
+    assert [c.id for c in own] == [c.id for c in load()]
+    both = load(TEXT.replace('"made"', '["made", "other"]'), "scoring.dataset=made")
+    assert [c.is_cross_domain for c in both] == 4 * [False] + 4 * [True]
+
+
 def test_each_value_knows_where_it_came_from():
     origins = load(TEXT, "recipe.lr=0.2")[0].origins
     assert origins["recipe.lr"] == "--set"
@@ -128,6 +152,10 @@ def test_each_value_knows_where_it_came_from():
         (TEXT.replace("[0, 1]", "[0, 0]"), [], "stands in the file twice"),
         (TEXT.replace("[0, 1]", "[-1]"), [], "seeds are whole numbers"),
         (TEXT.replace('dataset = "made"', ""), [], "needs `dataset"),
+        (TEXT.replace('"made"', '["made", 3]'), [], "needs `dataset"),
+        (TEXT.replace('"made"', "[]"), [], "needs `dataset"),
+        (TEXT.replace('"made"', '["made", "made"]'), [], "stands in the file twice"),
+        (TEXT, ["scoring.dataset=['a']"], "scoring.dataset: Input should be a valid string"),
         (TEXT.replace("[[training]]", "[[trainings]]"), [], "unknown key 'trainings'"),
         ("", [], r"no \[\[training\]\]"),
         ("= x", [], "not a TOML file"),

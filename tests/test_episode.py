@@ -1,9 +1,15 @@
 """Rows of episodes are the images that were drawn, with their labels."""
 
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from conftest import make_source
 
+from fewshot import host
 from fewshot.data.augment import AUGMENTS
 from fewshot.episode import Images, episode_batch, episode_rows
 from fewshot.sampling import EpisodeShape, draw_episode
@@ -48,3 +54,43 @@ def test_a_batch_holds_support_first(cpu):
     expected = images.normalized(images.pixels(rows.support_TS[2]))
     assert torch.equal(batch.x_TMCHW[2, :6], expected)
     assert batch.y_TM[1, 6:].tolist() == rows.query_y_TQ[1].tolist()
+
+
+def mapped(path, source, count=3000):
+    """The source's classes over as many images, memory-mapped as a store's are."""
+    rng = np.random.default_rng(0)
+    np.save(path, rng.integers(0, 256, (count, *source.images_IHWC.shape[1:]), np.uint8))
+    return np.load(path, mmap_mode="c")
+
+
+def test_pages_of_images_are_given_back_beyond_the_memory_they_may_take(tmp_path, cpu, monkeypatch):
+    whole = mapped(tmp_path / "images.npy", make_source())
+    released = []
+    monkeypatch.setattr("fewshot.host.release_pages", lambda array: released.append(len(array)))
+    rng = np.random.default_rng(1)
+    rows = [rng.integers(0, len(whole), 50) for _ in range(20)]
+    for memory_gb, times in ((None, 0), (1.0, 0), (2e6 / 2**30, 20), (1e-9, 20)):
+        released.clear()
+        images = Images(replace(make_source(), images_IHWC=whole, memory_gb=memory_gb), cpu)
+        for some in rows:
+            assert np.array_equal(images.pixels(some).numpy(), whole[some])
+        assert len(released) == times, memory_gb
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells what is mapped")
+def test_released_pages_leave_the_process_and_come_back_unchanged(tmp_path):
+    source = make_source()
+    whole = mapped(tmp_path / "images.npy", source, count=20_000)
+    before = resident_kb()
+    total = int(whole.sum())
+    assert resident_kb() - before > 10_000
+    host.release_pages(whole[5:])
+    assert resident_kb() - before < 5_000
+    assert int(whole.sum()) == total
+    host.release_pages(source.images_IHWC)  # not mapped: nothing happens
+
+
+def resident_kb():
+    """Pages of files that are in this process's memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,10 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import IMAGE_SIZE
+from conftest import IMAGE_SIZE, made_cell
 
+from fewshot import plan
 from fewshot import run as suite
+from fewshot.data import DATASETS
 from fewshot.data.folder import SPLIT_FILE
+from fewshot.data.source import Reading
 from fewshot.data.splits import ClassSplit, format_split
 from fewshot.data.store import write_store
 from fewshot.errors import UserError
@@ -31,10 +35,13 @@ from fewshot.results import (
     read_cells,
     read_training,
 )
-from fewshot.rows import table_rows
+from fewshot.rows import table_rows, unlike
+from fewshot.sampling import SPLITS
+from fewshot.tables import render
 from fewshot.train import DivergedError
 
 CPU = torch.device("cpu")
+RESULTS = Path(__file__).parent.parent / "results"
 BENCHMARK = """
 # A benchmark of seconds
 [defaults]
@@ -86,9 +93,14 @@ def write_tiny(directory: Path, seed: int = 0, other_test_images: bool = False) 
     if other_test_images:
         images[80:] = [255 - image for image in images[80:]]
     split = ClassSplit(tuple(names[:5]), tuple(names[5:8]), tuple(names[8:]), "made")
-    write_store(
-        directory / "tiny", sizes, images, IMAGE_SIZE, {}, {SPLIT_FILE: format_split(split)}
-    )
+    return write_made(directory, "tiny", sizes, images, split)
+
+
+def write_made(directory: Path, name: str, sizes, images, split: ClassSplit | None) -> Path:
+    """A store of these images; with a split of its own unless the suite knows the data set."""
+    reading = Reading(sizes, lambda start: (image[None] for image in images[start:]), {})
+    extra = {SPLIT_FILE: format_split(split)} if split else {}
+    write_store(directory / name, reading, len(images[0]), extra)
     return directory
 
 
@@ -104,7 +116,7 @@ def load(tmp_path_factory):
 
     def load(text=BENCHMARK, *settings):
         file.write_text(text)
-        return suite.load_cells(str(file), settings)
+        return plan.load_cells(str(file), settings)
 
     return load
 
@@ -119,7 +131,7 @@ def finished(tmp_path_factory, data, load):
 
 
 def go(cells, results, data, say=lambda line: None, force=False):
-    return suite.run_cells(cells, results, data, CPU, say, force)
+    return suite.run_cells(cells, plan.Place(results, data), CPU, say, force)
 
 
 def states(folder):
@@ -302,7 +314,7 @@ import os, signal, sys
 from importlib.metadata import version
 from pathlib import Path
 import torch
-from fewshot import results, run
+from fewshot import plan, results, run
 from fewshot.learners.transfer import Transfer
 
 calls = 0
@@ -320,7 +332,8 @@ if where == "training":  # in the second step of the second training
     Transfer.loss = kill_at(2, Transfer.loss)
 else:  # halfway through the files of a cell, with a training and a cell behind it
     results.write_curve = kill_at(4, results.write_curve)
-run.run_cells(run.load_cells(benchmark), Path(folder), Path(data), torch.device("cpu"), print)
+place = plan.Place(Path(folder), Path(data))
+run.run_cells(plan.load_cells(benchmark), place, torch.device("cpu"), print)
 """
 
 
@@ -435,11 +448,11 @@ def test_the_test_split_is_opened_after_training_which_sees_train_and_val_alone(
     tmp_path, data, load, monkeypatch
 ):
     events = []
-    open_source, train, evaluate = suite.open_source, suite.train, suite.evaluate
+    open_source, train, evaluate = plan.open_source, suite.train, suite.evaluate
 
-    def spied_open(name, split, directory):
+    def spied_open(name, split, *place):
         events.append(f"open {split}")
-        return open_source(name, split, directory)
+        return open_source(name, split, *place)
 
     def spied_train(learner, source, *arguments):
         events.append(f"train on {source.split}")
@@ -451,7 +464,7 @@ def test_the_test_split_is_opened_after_training_which_sees_train_and_val_alone(
         events.append(f"evaluate on {source.split}")
         return evaluate(learner, source, *arguments, **options)
 
-    monkeypatch.setattr(suite, "open_source", spied_open)
+    monkeypatch.setattr(plan, "open_source", spied_open)
     monkeypatch.setattr(suite, "train", spied_train)
     monkeypatch.setattr(suite, "evaluate", spied_evaluate)
     cell = next(cell for cell in load() if cell.training.learner == "protonet")
@@ -482,9 +495,9 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
     cell = next(cell for cell in load() if cell.training.learner == "protonet")
     go([cell], tmp_path, data)
     folder = tmp_path / TRAININGS / cell.training.id
-    learner = suite.build_learner(cell.training, suite.open_source("tiny", "train", data), CPU)
+    learner = suite.build_learner(cell.training, plan.open_source("tiny", "train", data), CPU)
     learner.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True))
-    source = suite.open_source("tiny", "test", data)
+    source = plan.open_source("tiny", "test", data)
     score = suite.evaluate(learner, source, cell.scoring, suite.AUGMENTS["none"], CPU)
     (written,) = read_cells(tmp_path)
     assert written.episodes.accuracy.tolist() == score.episodes.accuracy.tolist()
@@ -493,7 +506,7 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
 
 def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
     training = load()[2].training
-    source = suite.open_source("tiny", "train", data)
+    source = plan.open_source("tiny", "train", data)
     one = suite.build_learner(training, source, CPU).state_dict()
     torch.rand(1)
     other = suite.build_learner(training, source, CPU).state_dict()
@@ -517,15 +530,15 @@ def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
 )
 def test_mistakes_are_found_before_anything_is_trained(data, load, settings, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        suite.check_cells(load(BENCHMARK, *settings), data)
+        plan.check_cells(load(BENCHMARK, *settings), data)
 
 
 def test_a_recipe_without_a_budget_is_found_before_anything_is_trained(data, load):
     text = BENCHMARK.replace("steps = 3\n", "")
     with pytest.raises(UserError, match="no budget: steps, images or seconds"):
-        suite.check_cells(load(text), data)
+        plan.check_cells(load(text), data)
     untrained = [cell for cell in load(text) if cell.training.learner == "pixels"]
-    suite.check_cells(untrained, data)  # what is not trained needs no budget
+    plan.check_cells(untrained, data)  # what is not trained needs no budget
 
 
 def test_images_too_small_for_the_backbone_are_found_before_anything_is_trained(load, tmp_path):
@@ -533,14 +546,14 @@ def test_images_too_small_for_the_backbone_are_found_before_anything_is_trained(
     split = ClassSplit(tuple(names[:5]), tuple(names[5:8]), tuple(names[8:]), "made")
     images = np.zeros((120, 8, 8, 3), np.uint8)
     sizes = dict.fromkeys(sorted(names), 10)
-    write_store(tmp_path / "tiny", sizes, images, 8, {}, {SPLIT_FILE: format_split(split)})
+    write_made(tmp_path, "tiny", sizes, images, split)
     with pytest.raises(UserError, match="8 px is too small"):
-        suite.check_cells(load(), tmp_path)
+        plan.check_cells(load(), tmp_path)
 
 
 def test_a_sound_benchmark_passes_the_check_and_nothing_is_written(data, load):
     before = states(data)
-    suite.check_cells(load(), data)
+    plan.check_cells(load(), data)
     assert states(data) == before
 
 
@@ -548,26 +561,26 @@ def test_a_learner_can_be_chosen_by_name(load, tmp_path):
     load()
     file = tmp_path / "bench.toml"
     file.write_text(BENCHMARK)
-    cells = suite.load_cells(str(file), [], "transfer")
+    cells = plan.load_cells(str(file), [], "transfer")
     assert {cell.training.learner for cell in cells} == {"transfer"}
     with pytest.raises(UserError, match="did you mean 'transfer'"):
-        suite.load_cells(str(file), [], "transfr")
+        plan.load_cells(str(file), [], "transfr")
 
 
 def test_a_learner_that_the_file_does_not_name_gets_its_defaults(load, tmp_path):
     file = tmp_path / "bench.toml"
     file.write_text(BENCHMARK)
-    cells = suite.load_cells(str(file), ["recipe.steps=7"], "mtl")
+    cells = plan.load_cells(str(file), ["recipe.steps=7"], "mtl")
     assert [cell.scoring.n_shot for cell in cells] == [1, 5]
     assert cells[0].training.recipe.steps == 7
     assert cells[0].training.recipe.batch_size == 8
     assert cells[0].origins["learner"] == "bench [[training]]"
 
 
-@pytest.mark.parametrize("name", list(suite.shipped_benchmarks()))
+@pytest.mark.parametrize("name", list(plan.shipped_benchmarks()))
 def test_shipped_benchmarks_have_cells_and_a_description(name):
-    assert suite.load_cells(name)
-    assert suite.shipped_benchmarks()[name].startswith("# ")
+    assert plan.load_cells(name)
+    assert plan.shipped_benchmarks()[name].startswith("# ")
 
 
 def test_devices_are_chosen_by_name():
@@ -581,15 +594,15 @@ MAML = BENCHMARK.replace('"protonet"', '"maml"\nlearner_options = { n_way = 3 }'
 
 
 def test_a_head_of_fixed_size_that_does_not_fit_is_found_before_anything_is_trained(data, load):
-    suite.check_cells(load(MAML), data)
+    plan.check_cells(load(MAML), data)
     with pytest.raises(UserError, match=r"recipe.n_way = 3, but learner_options.n_way = 4"):
-        suite.check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
+        plan.check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
 
 
 def test_a_backbone_that_drops_at_random_is_refused_for_gradient_learners(data, load):
     text = MAML.replace('backbone = "conv4"\nbackbone_options', 'backbone = "resnet12"\n#')
     with pytest.raises(UserError, match="set backbone_options.drop_rate = 0"):
-        suite.check_cells(load(text), data)
+        plan.check_cells(load(text), data)
 
 
 @pytest.mark.parametrize("mode", ["support", "query", "running"])
@@ -603,3 +616,297 @@ def test_gradient_learners_run_and_say_whose_statistics_they_used(tmp_path, data
         protocol = cell.run["protocol"]
         assert (protocol["batch_norm"], protocol["transductive"]) == (mode, mode == "query")
         assert cell.run["training"]["spent"]["steps"] == 3
+
+
+# Scored on another data set ------------------------------------------------------------------
+
+SEEN = ["class-00", "class-03"]  # of tiny's training classes, among near's test classes
+
+
+def write_near(directory: Path, size: int = IMAGE_SIZE, seen=SEEN, seed: int = 7) -> Path:
+    """The data set `near`: 3/3/4 classes of 10 noisy images, some by the names of tiny's."""
+    rng = np.random.default_rng(seed)
+    unseen = [f"other-{c}" for c in range(10 - len(seen))]
+    split = ClassSplit(tuple(unseen[:3]), tuple(unseen[3:6]), (*seen, *unseen[6:]), "made")
+    sizes = dict.fromkeys(sorted([*seen, *unseen]), 10)
+    images = list(rng.integers(0, 256, (100, size, size, 3), dtype=np.uint8))
+    return write_made(directory, "near", sizes, images, split)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """A data folder with `tiny` and `near`."""
+    return write_near(write_tiny(tmp_path / "data"))
+
+
+CROSS = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 5")
+
+
+def cross_cells(load, *learners):
+    """Each learner on tiny, scored there and on near."""
+    cells = [*load(CROSS), *load(CROSS, "scoring.dataset=near")]
+    return [cell for cell in cells if cell.training.learner in learners]
+
+
+def runs_by_data_set(results):
+    return {c.run["dataset"]["name"]: c.run for c in read_cells(results)}
+
+
+def test_a_training_is_scored_on_another_data_set_and_says_so(both, tmp_path, load, monkeypatch):
+    trained = count_trainings(monkeypatch)
+    summary = go(cross_cells(load, "protonet"), tmp_path / "results", both)
+    assert (len(summary.done), trained) == (2, ["ProtoNet"])
+    runs = runs_by_data_set(tmp_path / "results")
+    prints = {name: plan.open_source(name, "val", both).fingerprint for name in ("tiny", "near")}
+    for name, run in runs.items():
+        assert run["dataset"] == {"name": name, "fingerprint": prints[name]}
+        assert run["trained_on"] == {"name": "tiny", "fingerprint": prints["tiny"]}
+    assert runs["tiny"]["test_classes_trained_on"] == []
+    assert runs["near"]["test_classes_trained_on"] == SEEN
+    assert runs["tiny"]["protocol"]["training_classes"] == "train"
+    words = "train of tiny with 2 of the 4 test classes"
+    assert runs["near"]["protocol"]["training_classes"] == words
+
+
+def test_it_is_scored_on_the_test_classes_of_the_other(both, tmp_path, load, monkeypatch):
+    met, evaluate = [], suite.evaluate
+
+    def spied(learner, source, *arguments, **options):
+        met.append((source.dataset, source.split))
+        return evaluate(learner, source, *arguments, **options)
+
+    monkeypatch.setattr(suite, "evaluate", spied)
+    go(cross_cells(load, "protonet"), tmp_path / "results", both)
+    assert met == [("tiny", "val"), ("tiny", "test"), ("near", "test")]
+
+
+def test_pixels_are_scaled_as_the_backbone_knows_them(both, tmp_path, load, monkeypatch):
+    """And by the constants of its own data set for a learner that was never trained."""
+    scaled, evaluate, open_source = {}, suite.evaluate, plan.open_source
+
+    def with_constants(name, split, *place):
+        means = {"tiny": (0.1, 0.2, 0.3), "near": (0.4, 0.5, 0.6)}
+        source = open_source(name, split, *place)
+        return replace(source, mean=means[name], std=means[name][::-1])
+
+    def spied(learner, source, *arguments, **options):
+        if source.split == "test":
+            scaled[type(learner).__name__, source.dataset] = (source.mean[0], source.std[0])
+        return evaluate(learner, source, *arguments, **options)
+
+    monkeypatch.setattr(plan, "open_source", with_constants)
+    monkeypatch.setattr(suite, "evaluate", spied)
+    go(cross_cells(load, "protonet", "pixels"), tmp_path / "results", both)
+    assert scaled == {
+        ("Pixels", "tiny"): (0.1, 0.3),
+        ("Pixels", "near"): (0.4, 0.6),
+        ("ProtoNet", "tiny"): (0.1, 0.3),
+        ("ProtoNet", "near"): (0.1, 0.3),
+    }
+
+
+def test_other_images_of_either_data_set_make_the_cell_undone(both, tmp_path, load, monkeypatch):
+    cells, results = cross_cells(load, "protonet"), tmp_path / "results"
+    go(cells, results, both)
+    trained = count_trainings(monkeypatch)
+    write_near(both, seed=8)
+    assert go(cells, results, both).done == [cells[1].id]
+    assert trained == []  # on what has not changed
+    write_tiny(both, seed=1)
+    assert go(cells, results, both).done == [cell.id for cell in cells]
+    assert trained == ["ProtoNet"]
+    assert len(go(cells, results, both).skipped) == 2
+
+
+def test_cells_of_the_time_before_other_data_sets_are_still_done(finished, tmp_path, data, load):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    for file in results.rglob("run.json"):
+        run = json.loads(file.read_text())
+        del run["trained_on"], run["test_classes_trained_on"], run["config"]["scoring"]["dataset"]
+        file.write_text(json.dumps(run))
+    assert len(go(load(), results, data).skipped) == 6
+    assert [row.name for row in table_rows(read_cells(results))] == [
+        row.name for row in table_rows(read_cells(finished))
+    ]
+
+
+def test_test_classes_that_were_trained_on_are_warned_of(both, load):
+    cells = cross_cells(load, "pixels", "protonet", "transfer")
+    assert plan.check_cells(cells, both) == [
+        "warning: tiny to near: 2 of the 4 test classes were trained on: class-00, class-03"
+    ]
+    assert plan.check_cells(cells[:3], both) == []  # their own test classes
+    assert plan.check_cells(cross_cells(load, "pixels"), both) == []  # it is not trained
+    write_near(both, seen=["class-05", "class-11"])  # of validation and test
+    assert plan.check_cells(cells, both) == []
+
+
+def test_a_long_warning_names_the_first_ten(both, load):
+    train, test = (plan.open_source("tiny", part, both) for part in ("train", "test"))
+    names = tuple(f"n{i:02}" for i in range(13))
+    train, test = replace(train, class_names=names), replace(test, class_names=names)
+    assert plan.classes_trained_on(train, test) == list(names)
+    words = plan._overlap_warning(train, test, names)
+    assert words.endswith("n08, n09 and 3 more")
+
+
+def test_mini_and_tiered_imagenet_share_classes_by_their_names(both):
+    """The numbers that algorithms.md has from the class lists."""
+    splits = {name: DATASETS[name].split() for name in ("mini-imagenet", "tiered-imagenet")}
+    source = plan.open_source("tiny", "train", both)
+
+    def shared(trained, tested):
+        return len(
+            plan.classes_trained_on(
+                replace(source, class_names=splits[trained].train),
+                replace(source, class_names=splits[tested].test),
+            )
+        )
+
+    assert shared("tiered-imagenet", "mini-imagenet") == 5
+    assert shared("mini-imagenet", "tiered-imagenet") == 13
+
+
+def test_images_of_another_size_are_refused_where_the_backbone_gives_other_features(load, tmp_path):
+    data = write_near(write_tiny(tmp_path), size=32)
+    with pytest.raises(UserError, match=r"conv4 trained on images of 16 px gives 4 features, and"):
+        plan.check_cells(cross_cells(load, "protonet"), data)
+    pooled = CROSS.replace('backbone = "conv4"\nbackbone_options = { filters = 4 }', RESNET)
+    cells = [c for c in load(pooled, "scoring.dataset=near") if c.training.learner == "protonet"]
+    plan.check_cells(cells, data)
+    assert go(cells, tmp_path / "results", data).done == [cells[0].id]
+
+
+RESNET = 'backbone = "resnet12"\nbackbone_options = { widths = [4, 4, 4, 4], drop_rate = 0 }'
+
+
+def test_a_row_scored_elsewhere_stands_apart_and_is_not_compared(both, tmp_path, load):
+    own = [c for c in load(CROSS, "dataset=near") if c.training.learner == "protonet"]
+    go([*cross_cells(load, "protonet", "transfer"), *own], tmp_path / "results", both)
+    found = read_cells(tmp_path / "results")
+    rows = {row.name: row for row in table_rows(found)}
+    assert {name: list(row.scores) for name, row in rows.items()} == {
+        "protonet": ["near 3w5s", "tiny 3w5s"],
+        "transfer": ["tiny 3w5s"],
+        "protonet (trained on tiny)": ["near 3w5s"],
+        "transfer (trained on tiny)": ["near 3w5s"],
+    }
+    own = rows["protonet"].scores["near 3w5s"]
+    one, other = (
+        rows[f"{name} (trained on tiny)"].scores["near 3w5s"] for name in ("protonet", "transfer")
+    )
+    assert unlike(own, one) == ["trained on train / train of tiny with 2 of the 4 test classes"]
+    assert unlike(one, other) == []
+    table = " ".join(render(found, "text").split())
+    assert "trained on train of tiny with 2 of the 4 test classes" in table
+
+
+def test_published_numbers_do_not_stand_beside_rows_trained_elsewhere():
+    cell = made_cell(dataset="cifar-fs")
+    assert table_record(cell)["published_accuracy"] == 0.72
+    cell.run["protocol"]["training_classes"] = "train of mini-imagenet"
+    assert table_record(cell)["published_accuracy"] is None
+
+
+def table_record(cell):
+    (record,) = json.loads(render([cell], "json"))
+    return record
+
+
+def test_a_learner_trained_anew_for_each_shot_makes_one_row():
+    cells = [made_cell("mtl", n_shot=1, c=1.0), made_cell("mtl", n_shot=5, c=2.0)]
+    (row,) = table_rows(cells)
+    assert (row.name, len(row.scores)) == ("mtl", 2)
+    rival = made_cell("mtl", n_shot=5, c=3.0)
+    assert len(table_rows([*cells, rival])) == 3
+
+
+# Data that are not there ---------------------------------------------------------------------
+
+
+def place_of(results, data):
+    return plan.Place(results, data, LEARNERS)
+
+
+def test_cells_without_data_are_set_aside(data, load, tmp_path):
+    several = load(BENCHMARK, "dataset=['tiny','mini-imagenet','glyphs']")
+    parts = plan.part_cells(several, place_of(tmp_path, data))
+    assert {c.training.dataset for c in parts.runnable} == {"tiny", "glyphs"}  # one is drawn
+    assert {c.training.dataset for c in parts.holes} == {"mini-imagenet"}
+    assert parts.done == []
+    assert parts.missing(data) == ["mini-imagenet (`fewshot data fetch mini-imagenet`)"]
+    elsewhere = load(BENCHMARK, "scoring.dataset=fc100")
+    parts = plan.part_cells([*load(), *elsewhere], place_of(tmp_path, data))
+    assert [c.id for c in parts.holes] == [c.id for c in elsewhere]
+    assert parts.missing(data) == ["fc100 (`fewshot data fetch fc100`)"]
+
+
+def test_cells_that_are_done_are_no_holes_when_their_data_go(finished, data, load, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(finished, results)
+    gone = load(BENCHMARK, "dataset=mini-imagenet")
+    for cell, other in zip(load(), gone[:2], strict=False):
+        folder = results / "bench"
+        shutil.copytree(folder / cell.id, folder / other.id)
+    parts = plan.part_cells([*load(), *gone], place_of(results, data))
+    assert [len(part) for part in parts] == [6, 2, 4]
+
+
+def test_no_data_at_all_is_a_mistake_that_names_what_to_fetch(tmp_path, load):
+    for names in (["fc100"], ["fc100", "cifar-fs"]):
+        with pytest.raises(UserError, match="no data set for these cells") as caught:
+            plan.part_cells(load(BENCHMARK, f"dataset={names}"), place_of(tmp_path, tmp_path))
+        assert all(f"`fewshot data fetch {name}`" in str(caught.value) for name in names)
+    with pytest.raises(UserError, match="unknown data set 'tiyn': did you mean 'tiny'"):
+        plan.part_cells(load(BENCHMARK, "dataset=tiyn"), place_of(tmp_path, write_tiny(tmp_path)))
+
+
+def small(cell):
+    """The same cell on a backbone of a few channels."""
+    options, training = cell.training.backbone_options, cell.training
+    narrow = {"filters": 4} if training.backbone == "conv4" else {"widths": (4, 4, 4, 4)}
+    return replace(cell, training=replace(training, backbone_options=replace(options, **narrow)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:iMAML")
+@pytest.mark.parametrize("name", ["paper", "tiered_imagenet"])
+def test_the_large_benchmarks_run_on_what_data_are_there(name, tmp_path):
+    """On noise, a step of each training; every learner of the file and both shots."""
+    there = {"paper": "cifar-fs", "tiered_imagenet": "tiered-imagenet"}[name]
+    source = DATASETS[there]
+    classes = sorted(c for part in SPLITS for c in source.split().classes(part))
+    rng, per_class = np.random.default_rng(0), 21
+    shape = (len(classes) * per_class, 16, 16, 3)
+    images = rng.integers(0, 256, shape, dtype=np.uint8)
+    data = write_made(tmp_path, there, dict.fromkeys(classes, per_class), images, None)
+    settings = ["recipe.steps=1", "recipe.validations=1", "recipe.val_episodes=2"]
+    settings += ["scoring.episodes=2", "recipe.batch_size=4", "recipe.episodes_per_step=1"]
+    cells = [small(cell) for cell in plan.load_cells(name, settings)]
+    parts = plan.part_cells(cells, place_of(tmp_path, data))
+    assert {c.training.dataset for c in parts.runnable} == {there}
+    assert {c.training.learner for c in parts.runnable} == {c.training.learner for c in cells}
+    assert plan.check_cells(parts.runnable, data) == []
+    lines = []
+    summary = go(parts.runnable, tmp_path / "results", data, lines.append)
+    assert summary.failed == [], "\n".join(lines)
+    assert len(summary.done) == len(parts.runnable)
+    columns = {c for row in table_rows(read_cells(tmp_path / "results")) for c in row.scores}
+    assert columns == {f"{there} 5w1s", f"{there} 5w5s"}
+
+
+def test_the_paper_has_every_learner_on_every_data_set_at_both_shots():
+    cells = plan.load_cells("paper")
+    asked = {(c.training.dataset, c.training.learner, c.scoring.n_shot) for c in cells}
+    names = ("mini-imagenet", "tiered-imagenet", "cifar-fs", "fc100")
+    assert asked == {(d, n, k) for d in names for n in LEARNERS for k in (1, 5)}
+    assert len(cells) == len(asked)
+    assert {c.scoring.episodes for c in cells} == {2000}
+
+
+@pytest.mark.parametrize("name", ["cifar_fs", "fc100", "mini_imagenet"])
+def test_committed_cells_keep_their_names(name):
+    """They are found by them: an option added later must not move them."""
+    committed = {path.name for path in (RESULTS / name).iterdir()}
+    assert committed <= {cell.id for cell in plan.load_cells(name)}

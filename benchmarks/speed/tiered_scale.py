@@ -51,11 +51,12 @@ peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(int(peak[0].split()[1]) // 1024)
 """
 TRAIN = """
-import json, sys
+import json, sys, threading
 from pathlib import Path
 import torch
 from fewshot import data, host
-from fewshot.run import load_cells, build_learner
+from fewshot.build import build_learner
+from fewshot.plan import load_cells
 from fewshot.data.augment import AUGMENTS
 from fewshot.train import train
 name, directory, memory_gb = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
@@ -65,11 +66,18 @@ cell = load_cells("tiered_imagenet", ["recipe.validations=0", "recipe.select=las
 device = torch.device("cpu")
 source = data.open_source("tiered-imagenet", "train", directory, memory_gb=memory_gb)
 learner = build_learner(cell.training, source, device)
+mapped_kb, done = [0], threading.Event()
+def watch():
+    while not done.wait(0.1):
+        line = [l for l in open("/proc/self/status") if l.startswith("RssFile")][0]
+        mapped_kb[0] = max(mapped_kb[0], int(line.split()[1]))
+before = [l for l in open("/proc/self/status") if l.startswith("RssFile")][0]
+threading.Thread(target=watch, daemon=True).start()
 spent = train(learner, source, AUGMENTS[cell.training.recipe.augment], lambda _: 0.0,
     cell.training.recipe, 0, device).spent
 print(json.dumps({"images": spent.images, "train_s": round(spent.train_s, 1),
-    "data_s": round(spent.seconds["data"], 1),
-    "peak_mb": host.peak_memory_bytes(device) // 2**20}))
+    "data_s": round(spent.seconds["data"], 1), "peak_mb": host.peak_memory_bytes(device) // 2**20,
+    "files_mb_before": int(before.split()[1]) // 1024, "files_mb_at_most": mapped_kb[0] // 1024}))
 """
 
 

@@ -1,0 +1,56 @@
+"""A training's learner and backbone, untrained."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from fewshot.backbones import BACKBONES
+from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.precision import Bf16
+from fewshot.config import Training
+from fewshot.errors import UserError
+from fewshot.learners import LEARNERS
+from fewshot.outside import Learners
+from fewshot.protocols import Backbone, EpisodeSource, Learner
+
+L = TypeVar("L", bound=Learner)
+
+
+def build_learner(
+    training: Training,
+    source: EpisodeSource,
+    device: torch.device,
+    learners: Learners = LEARNERS,
+) -> Learner:
+    """The untrained learner of a training, its weights drawn from the training's seed.
+
+    Also seeds torch's global stream, from which dropout draws: nowhere else is it seeded.
+    """
+    torch.manual_seed(training.seed)
+    cls = learners[training.learner]
+    learner = new_learner(training, cls, source.image_size, len(source.class_names))
+    return learner.to(device).to(memory_format=torch.channels_last)
+
+
+def new_learner(training: Training, cls: type[L], image_size: int, n_classes: int) -> L:
+    """The learner of a training on the CPU, its weights drawn from the global stream."""
+    backbone = build_backbone(training, cls, image_size)
+    return cls(backbone, training.learner_options, n_classes)
+
+
+def build_backbone(training: Training, cls: type[Learner], image_size: int) -> Backbone:
+    """The backbone of a training, with the batch norm and the precision that it asks for.
+
+    Raises UserError for images that are too small, and for dropout under a gradient learner.
+    """
+    own_norm = cls.differentiable_norm
+    if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
+        raise UserError(
+            f"{training.learner}: its gradients need a backbone that drops nothing at random: "
+            "set backbone_options.drop_rate = 0"
+        )
+    backbone = BACKBONES[training.backbone](
+        training.backbone_options, image_size, norm=BatchNorm if own_norm else nn.BatchNorm2d
+    )
+    return Bf16(backbone) if training.recipe.precision == "bf16" else backbone
