@@ -98,7 +98,7 @@ def write_tiny(directory: Path, seed: int = 0, other_test_images: bool = False) 
 
 def write_made(directory: Path, name: str, sizes, images, split: ClassSplit | None) -> Path:
     """A store of these images; with a split of its own unless the suite knows the data set."""
-    reading = Reading(sizes, lambda start: (image[None] for image in images[start:]), {})
+    reading = Reading(sizes, lambda start, stop: iter([np.array(images[start:stop])]), {})
     extra = {SPLIT_FILE: format_split(split)} if split else {}
     write_store(directory / name, reading, len(images[0]), extra)
     return directory

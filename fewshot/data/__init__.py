@@ -2,8 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from fewshot.data import cifar, folder, glyphs, mini_imagenet, tiered_imagenet
 from fewshot.data.forms import recognise, stamp
 from fewshot.data.listed import NAMED_BY_LISTS
 from fewshot.data.resample import RESAMPLERS
-from fewshot.data.source import Asked, Blocks, DataSource, Reading
+from fewshot.data.source import Asked, DataSource, Reading
 from fewshot.data.splits import ClassSplit, format_split, parse_split
 from fewshot.data.store import INDEX, Store, open_store, verify_store, write_store
 from fewshot.data.untrusted.files import Files, open_files
@@ -152,7 +151,7 @@ def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
     sizes_C = np.array(list(reading.class_sizes.values()))
     store = Store(
         path=Path(),
-        images_IHWC=np.concatenate(list(reading.images(0))),
+        images_IHWC=np.concatenate(list(reading.images(0, int(sizes_C.sum())))),
         class_names=tuple(reading.class_sizes),
         class_starts=np.cumsum(sizes_C) - sizes_C,
         class_sizes=sizes_C,
@@ -253,15 +252,15 @@ def _write(
 ) -> Store:
     from fewshot import __version__
 
-    total, without_bar = sum(reading.class_sizes.values()), reading.images
-
-    def images(start: int) -> Blocks:
-        bar = tqdm(None, name, total, unit=" images", initial=start, disable=None)  # on a tty only
-        with bar, closing(without_bar(start)) as found:
-            for images_IHWC in found:
-                bar.update(len(images_IHWC))
-                yield images_IHWC
-
     info = {**reading.info, "suite_version": __version__}
-    reading = reading._replace(images=images, info=info)
-    return write_store(directory / name, reading, image_size, extra_files, stamp)
+    total = sum(reading.class_sizes.values())
+
+    def progress(classes: Iterator[tuple[Any, int]]) -> Iterator[tuple[Any, int]]:
+        with tqdm(None, name, total, unit=" images", disable=None) as bar:  # None: on a tty only
+            for written, size in classes:
+                bar.update(size)
+                yield written, size
+
+    return write_store(
+        directory / name, reading._replace(info=info), image_size, extra_files, stamp, progress
+    )

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fewshot.data import workers
 from fewshot.data.cifar_order import Cifar100Order
 from fewshot.data.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.images import find_classes, read_class_folders
 from fewshot.data.labelled import as_labels, load_table, name_labels
 from fewshot.data.resample import fit
-from fewshot.data.source import Asked, Blocks, DataSource, Form, Reading, in_threads
+from fewshot.data.source import Asked, DataSource, Form, Reading, one_by_one
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
 from fewshot.data.untrusted.files import Files
@@ -30,6 +31,7 @@ IMAGE_SIZE = 32
 PIXELS = 3 * IMAGE_SIZE**2
 IMAGES_PER_CLASS = 600
 MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+DECODED_TOGETHER = 1000  # images, by one worker
 BATCHES = ("train", "test")  # of the official archives
 FOLDS = ("cifar-fs", "fc100")  # whose classes a file of a split may hold
 
@@ -71,7 +73,7 @@ def in_order(found: _Images, asked: Asked, how: str) -> Reading:
         return fit(found.images_IHWC[number], asked.size, asked.resample, f"image {number}")
 
     sizes = dict(sorted(Counter(classes.tolist()).items()))
-    return Reading(sizes, in_threads(image, len(order)), {"how": how})
+    return Reading(sizes, one_by_one(image), {"how": how})
 
 
 # -- class folders, among them those of the zip of Bertinetto et al.
@@ -83,11 +85,13 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
     labels = [name for name, members in classes.items() for _ in members]
     stems = [PurePosixPath(member).stem for members in classes.values() for member in members]
 
-    def images(start: int) -> Blocks:
-        found = _Images(np.concatenate(list(decoded.images(0))), labels, stems)
-        yield from in_order(found, asked, "").images(start)
+    def block(first: int) -> np.ndarray:
+        stop = min(first + DECODED_TOGETHER, len(labels))
+        return np.concatenate(list(decoded.images(first, stop)))
 
-    return decoded._replace(images=images)
+    blocks = list(workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)))
+    found = _Images(np.concatenate(blocks), labels, stems)
+    return in_order(found, asked, decoded.info["how"])
 
 
 # -- the official archives

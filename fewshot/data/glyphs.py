@@ -19,7 +19,7 @@ from unicodedata import lookup
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
-from fewshot.data.source import Blocks, Reading
+from fewshot.data.source import Reading
 from fewshot.data.splits import ClassSplit
 from fewshot.errors import UserError
 
@@ -69,11 +69,12 @@ def read(seed: int = 0, images_per_class: int = 600) -> Reading:
     """
     _fonts()  # so that a missing font is an error here, and not at the first image
 
-    def images(start: int) -> Blocks:
-        first, skipped = divmod(start, images_per_class)
-        for class_id, character in list(enumerate(characters().values()))[first:]:
-            yield _draw_class(character, seed, class_id, images_per_class)[skipped:]
-            skipped = 0
+    def images(start: int, stop: int) -> Iterator[np.ndarray]:
+        for class_id, character in enumerate(characters().values()):
+            first = class_id * images_per_class
+            part = slice(max(start - first, 0), max(stop - first, 0))
+            if part.start < min(part.stop, images_per_class):
+                yield _draw_class(character, seed, class_id, images_per_class)[part]
 
     info = {
         "source": "drawn",

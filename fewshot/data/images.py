@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fewshot.data.resample import fit
-from fewshot.data.source import Asked, Reading, in_threads
+from fewshot.data.source import Asked, Reading, one_by_one
 from fewshot.data.untrusted.files import Files
 from fewshot.errors import UserError
 
@@ -36,7 +36,7 @@ def read_class_folders(files: Files, asked: Asked, classes: dict[str, list[str]]
     change = f"resampled ({asked.resample})" if asked.resample else "required"
     how = f"class folders, images {change} to be {asked.size}x{asked.size}"
     sizes = {name: len(members) for name, members in classes.items()}
-    return Reading(sizes, in_threads(image, len(names)), {"how": how})
+    return Reading(sizes, one_by_one(image), {"how": how})
 
 
 def has_images(names: Iterable[str]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fewshot.data.resample import fit
-from fewshot.data.source import Asked, Reading, in_threads
+from fewshot.data.source import Asked, Reading, one_by_one
 from fewshot.data.untrusted.arrays import Array
 from fewshot.data.untrusted.blobs import Blob
 from fewshot.data.untrusted.pickles import load_pickle, text
@@ -41,7 +41,7 @@ def read_rows(parts: Sequence[Rows], asked: Asked, info: dict[str, Any]) -> Read
         return fit(part.image(i), asked.size, asked.resample, f"{part.name}: image {i}")
 
     class_sizes = dict(zip(names.tolist(), sizes.tolist(), strict=True))
-    return Reading(class_sizes, in_threads(image, len(classes)), info)
+    return Reading(class_sizes, one_by_one(image), info)
 
 
 def name_labels(

@@ -1,9 +1,6 @@
 """What a data set is made of: the forms it is held in, and how it is split and normalised."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,23 +10,21 @@ from fewshot.data.splits import ClassSplit
 from fewshot.data.untrusted.files import Files
 
 RGB = tuple[float, float, float]
-Blocks = Generator[np.ndarray, None, None]
-"""Images in order, some at a time: images_IHWC (uint8 RGB)."""
-BLOCK_IMAGES = 32
-"""Decoded by one thread and handed over together. One by one, the thread that writes them would
-wait for Python's lock so often that an import took seven times as long."""
+ImagesBetween = Callable[[int, int], Iterator[np.ndarray]]
+"""Images of the rows from one up to another, some at a time: images_IHWC (uint8 RGB)."""
+BLOCK_IMAGES = 32  # at a time: few enough to be held, enough that hashing and writing cost little
 
 
 class Reading(NamedTuple):
     """What a reader finds in a source.
 
-    class_sizes: sorted by class name. images: from a row on, class by class as in class_sizes.
-    info: how the source was read, kept with the store. split: the classes of train, val and test,
-    where they have names of the source's own.
+    class_sizes: sorted by class name. images: class by class as in class_sizes; any part can be
+    asked for, from several processes or threads at once. info: how the source was read, kept with
+    the store. split: the classes of train, val and test, where they have names of the source's own.
     """
 
     class_sizes: dict[str, int]
-    images: Callable[[int], Blocks]
+    images: ImagesBetween
     info: dict[str, Any]
     split: ClassSplit | None = None
 
@@ -82,30 +77,11 @@ class DataSource:
     drawn: Callable[[], Reading] | None = None
 
 
-def in_threads(
-    image: Callable[[int], np.ndarray], count: int, threads: int | None = None
-) -> Callable[[int], Blocks]:
-    """From a row on, `image(row)` for each of `count` rows in order, computed by several threads.
+def one_by_one(image: Callable[[int], np.ndarray]) -> ImagesBetween:
+    """Rows of images from a function that gives the image of one row."""
 
-    image: safe to call from any thread. threads: as many as there are processors, unless given.
-    No more than a few blocks a thread are held at a time.
-    """
-    workers = threads or os.cpu_count() or 1
-
-    def block(first: int) -> np.ndarray:
-        return np.stack([image(row) for row in range(first, min(first + BLOCK_IMAGES, count))])
-
-    def images(start: int) -> Blocks:
-        waiting: deque[Future[np.ndarray]] = deque()
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                for first in range(start, count, BLOCK_IMAGES):
-                    waiting.append(pool.submit(block, first))
-                    if len(waiting) > 2 * workers:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+    def images(start: int, stop: int) -> Iterator[np.ndarray]:
+        for first in range(start, stop, BLOCK_IMAGES):
+            yield np.stack([image(row) for row in range(first, min(first + BLOCK_IMAGES, stop))])
 
     return images

@@ -6,11 +6,13 @@ NAME/index.json   class names, sizes and hashes, fingerprint, where the images c
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -18,12 +20,14 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from fewshot.atomic import resumed_folder
-from fewshot.data.source import Blocks, Reading
+from fewshot.data import workers
+from fewshot.data.source import Reading
 from fewshot.data.summaries import SMALLEST, chosen, summarise
 from fewshot.errors import UserError
 
 VERSION = 1
 IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"
+Progress = Callable[[Iterator[tuple[Any, int]]], Iterator[tuple[Any, int]]]
 JOURNAL_BYTES = 1 << 28
 """Of images between two notes of how far an import has come: losing so many costs seconds."""
 
@@ -55,12 +59,14 @@ def write_store(
     image_size: int,
     extra_files: Mapping[str, str] | None = None,
     stamp: str = "",
+    progress: Progress = iter,
 ) -> Store:
     """Write the images of a reading as a store of `image_size` x `image_size` pixels.
 
     The store appears whole or not at all: whatever goes wrong, an older one at `path` stays. What
     was written of a large one is kept, and gone on with when the same `stamp` (of the source) and
     the same classes come again. extra_files: texts to lay beside the images, by file name.
+    progress: is handed (what was written, images) of each class, and hands them on.
 
     Raises UserError when images and class sizes disagree, when the disk refuses, or when a
     folder that is no store is in the way.
@@ -69,7 +75,7 @@ def write_store(
         raise UserError(f"{path}: in the way, and not a data set: move it, or use another name")
     class_sizes = reading.class_sizes
     with resumed_folder(path, JOURNAL) as folder:
-        written = _write_images(folder, reading, image_size, stamp)
+        written = _write_images(folder, reading, image_size, stamp, progress)
         hashes = [part.pixels for part in written]
         index = {
             "version": VERSION,
@@ -141,87 +147,80 @@ class _Written(NamedTuple):
     summary: dict[str, Any]
 
 
-def _write_images(folder: Path, reading: Reading, image_size: int, stamp: str) -> list[_Written]:
-    """Stream the array in the .npy format, with plain writes: to these a full disk is an error.
+def _write_images(
+    folder: Path, reading: Reading, image_size: int, stamp: str, progress: Progress
+) -> list[_Written]:
+    """Write the array in the .npy format, several classes at once, each in its place.
 
     Every `JOURNAL_BYTES` what is on disk is noted down, for a next try to go on from there.
     """
-    class_sizes, shape = reading.class_sizes, (image_size, image_size, 3)
-    if list(class_sizes) != sorted(class_sizes):
+    sizes, shape = reading.class_sizes, (image_size, image_size, 3)
+    if list(sizes) != sorted(sizes):
         raise ValueError("class_sizes must be sorted by class name")
-    key = sha256(json.dumps([stamp, image_size, class_sizes, reading.info]).encode()).hexdigest()
-    done = _read_journal(folder / JOURNAL, key)
-    n_images, n_done = sum(class_sizes.values()), sum(list(class_sizes.values())[: len(done)])
-    if not done or (folder / IMAGES).stat().st_size < n_done * prod(shape):
-        (folder / JOURNAL).unlink(missing_ok=True)
-        done, n_done = [], 0
+    key = sha256(json.dumps([stamp, image_size, sizes, reading.info]).encode()).hexdigest()
+    header = BytesIO()
+    array = {"descr": "|u1", "fortran_order": False, "shape": (sum(sizes.values()), *shape)}
+    np.lib.format.write_array_header_1_0(header, array)
+    whole = header.tell() + sum(sizes.values()) * prod(shape)
+    done = _read_journal(folder, key, whole)
     with (folder / IMAGES).open("r+b" if done else "wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (n_images, *shape)}
-        np.lib.format.write_array_header_1_0(file, header)
-        file.truncate(file.seek(file.tell() + n_done * prod(shape)))
-        noted = file.tell()
-        with closing(reading.images(n_done)) as blocks:
-            stream = _Stream(blocks)
-            for name, size in list(class_sizes.items())[len(done) :]:
-                done.append(_write_class(file, stream, name, size, shape))
-                if file.tell() - noted >= JOURNAL_BYTES:
+        file.write(header.getvalue())
+        file.truncate(whole)
+        file.flush()
+        write = partial(_write_class, folder / IMAGES, header.tell(), reading, shape)
+        todo, since = list(sizes.values())[len(done) :], 0
+        with closing(workers.in_order(write, range(len(done), len(sizes)))) as written:
+            for part, size in progress(zip(written, todo, strict=True)):
+                done.append(part)
+                since += size * prod(shape)
+                if since >= JOURNAL_BYTES:
                     _sync(file)
                     _write_journal(folder / JOURNAL, key, done)
-                    noted = file.tell()
-            if any(True for _ in stream.take(1)):
-                raise UserError(f"more than the {n_images} images that were announced")
+                    since = 0
         _sync(file)
     return done
 
 
-class _Stream:
-    """Blocks of images, to be taken in other numbers than they come in."""
-
-    def __init__(self, blocks: Blocks) -> None:
-        self._blocks = blocks
-        self._rest = np.empty(0)
-
-    def take(self, count: int) -> Iterator[np.ndarray]:
-        """The next `count` images, in pieces; fewer where they end."""
-        while count:
-            if not len(self._rest):
-                block = next(self._blocks, None)
-                if block is None:
-                    return
-                self._rest = block
-            piece, self._rest = self._rest[:count], self._rest[count:]
-            count -= len(piece)
-            yield piece
-
-
 def _write_class(
-    file: BinaryIO, stream: _Stream, name: str, size: int, shape: tuple[int, int, int]
+    path: Path, header: int, reading: Reading, shape: tuple[int, int, int], number: int
 ) -> _Written:
+    """Write the images of one class where they belong. To plain writes a full disk is an error."""
+    name, sizes = list(reading.class_sizes)[number], list(reading.class_sizes.values())
+    start, size = sum(sizes[:number]), sizes[number]
     digest, count = sha256(), 0
     rows, sample = chosen(size), list[np.ndarray]()
-    for images_IHWC in stream.take(size):
-        if images_IHWC.shape[1:] != shape or images_IHWC.dtype != np.uint8:
-            found = f"{images_IHWC.shape[1:]} {images_IHWC.dtype}"
-            raise UserError(f"class '{name}': an image of {found}, not {shape} uint8")
-        pixels = np.ascontiguousarray(images_IHWC).data
-        digest.update(pixels)
-        file.write(pixels)
-        here = rows[(rows >= count) & (rows < count + len(images_IHWC))]
-        sample.append(images_IHWC[here - count])
-        count += len(images_IHWC)
+    with path.open("r+b") as file:
+        file.seek(header + start * prod(shape))
+        for images_IHWC in reading.images(start, start + size):
+            if images_IHWC.shape[1:] != shape or images_IHWC.dtype != np.uint8:
+                found = f"{images_IHWC.shape[1:]} {images_IHWC.dtype}"
+                raise UserError(f"class '{name}': an image of {found}, not {shape} uint8")
+            pixels = np.ascontiguousarray(images_IHWC).data
+            digest.update(pixels)
+            file.write(pixels)
+            here = rows[(rows >= count) & (rows < count + len(images_IHWC))]
+            sample.append(images_IHWC[here - count])
+            count += len(images_IHWC)
     if count != size:
         raise UserError(f"class '{name}': {count} images where {size} were announced")
     summary = summarise(np.concatenate(sample)) if min(shape[:2]) >= SMALLEST else {}
     return _Written(digest.hexdigest(), summary)
 
 
-def _read_journal(path: Path, key: str) -> list[_Written]:
-    """The classes that an interrupted import of the same source has written; none of another."""
+def _read_journal(folder: Path, key: str, whole: int) -> list[_Written]:
+    """The classes that an interrupted import of the same source has written; none of another.
+
+    whole: bytes that the file of images must have, which it may have lost in a power cut.
+    """
+    path = folder / JOURNAL
     try:
         journal = json.loads(path.read_bytes())
-        return [_Written(*part) for part in journal["written"]] if journal["key"] == key else []
+        if journal["key"] == key and (folder / IMAGES).stat().st_size == whole:
+            return [_Written(*part) for part in journal["written"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return []
+        pass
+    path.unlink(missing_ok=True)
+    return []
 
 
 def _write_journal(path: Path, key: str, written: list[_Written]) -> None:
