@@ -1,0 +1,57 @@
+"""Work on many classes or images at once, by as many workers as there are processors."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from fewshot.errors import UserError
+
+T = TypeVar("T")
+_task: Callable[[int], Any]  # of a forked worker, which can be handed no function afterwards
+
+
+def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Generator[T, None, None]:
+    """`task(number)` for each number, in order.
+
+    By forked processes, as decoding an image holds Python's lock for half of the time, and writing
+    waits for it. By threads where forking is not safe: beside other threads of Python, or torch's.
+    What a task raises is raised here; left early, it waits for the tasks that have begun.
+    """
+    pool = _pool(task, os.cpu_count() or 1)
+    try:
+        yield from pool.map(_run if isinstance(pool, ProcessPoolExecutor) else task, numbers)
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that decodes images was ended, perhaps for want of memory"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pool(task: Callable[[int], Any], workers: int) -> Executor:
+    if not can_fork():
+        return ThreadPoolExecutor(workers)
+    fork = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(workers, fork, _start, (task,))
+
+
+def can_fork() -> bool:
+    """Whether this process may be forked: alone, on Linux."""
+    alone = threading.active_count() == 1 and "torch" not in sys.modules
+    return sys.platform == "linux" and alone
+
+
+def _start(task: Callable[[int], Any]) -> None:
+    global _task
+    _task = task
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
+
+
+def _run(number: int) -> Any:
+    return _task(number)
