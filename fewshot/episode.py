@@ -64,21 +64,20 @@ class Images:
         fits = self._images_IHWC.nbytes <= limit
         if fits and device.type != "cpu":
             self._images_IHWC = self._images_IHWC.to(device)
-        windows = math.ceil(self._images_IHWC[:1].nbytes / MAPPED_BYTES) + 1
-        self._rows_until_release = math.inf if fits else max(1, limit // (windows * MAPPED_BYTES))
+        windows = math.ceil(self._images_IHWC[:1].nbytes / MAPPED_BYTES) + 2
+        self._most_rows = math.inf if fits else limit // (windows * MAPPED_BYTES)
         self._rows_read = 0
         self._mean = torch.tensor(source.mean, device=device) * 255
         self._std = torch.tensor(source.std, device=device) * 255
 
     def pixels(self, rows: np.ndarray) -> Tensor:
         """The uint8 images at these rows: x_IHWC for rows (I,)."""
-        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self._images_IHWC.device)
-        x_IHWC = self._images_IHWC[index]
         self._rows_read += len(rows)
-        if self._rows_read >= self._rows_until_release:
+        if self._rows_read > self._most_rows:
             host.release_pages(self._mapped_IHWC)
-            self._rows_read = 0
-        return x_IHWC.to(self.device)
+            self._rows_read = len(rows)
+        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self._images_IHWC.device)
+        return self._images_IHWC[index].to(self.device)
 
     def normalized(self, x_IHWC: Tensor) -> Tensor:
         """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""

@@ -1,0 +1,54 @@
+// The theme, and the dialog that shows what is behind a number.
+(() => {
+  "use strict";
+
+  const root = document.documentElement;
+  const button = document.getElementById("theme");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+
+  function themeChanged() {
+    button.textContent = isDark() ? "Light theme" : "Dark theme";
+    document.dispatchEvent(new Event("themechange"));
+  }
+
+  button.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    themeChanged();
+  });
+  dark.addEventListener("change", themeChanged);
+  button.textContent = isDark() ? "Light theme" : "Dark theme";
+
+  const dialog = document.getElementById("dialog");
+
+  function show(details) {
+    const title = details.querySelector("summary").textContent;
+    const content = details.querySelector(".body").cloneNode(true);
+    document.getElementById("dialog-title").textContent = title;
+    document.getElementById("dialog-body").replaceChildren(content);
+    dialog.showModal();
+    dialog.scrollTop = 0;
+  }
+
+  for (const link of document.querySelectorAll("a.details")) {
+    link.setAttribute("aria-haspopup", "dialog");
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      show(document.getElementById(link.hash.slice(1)));
+    });
+  }
+  document.getElementById("dialog-close").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close(); // the backdrop
+  });
+
+  // A link to a cell opens it.
+  function openTarget() {
+    const target = document.getElementById(location.hash.slice(1));
+    if (target?.matches("details")) target.open = true;
+  }
+  addEventListener("hashchange", openTarget);
+  openTarget();
+})();
