@@ -146,12 +146,12 @@ def bare_decoder(seconds: float = 10) -> float:
 
 
 def run_import(source: Path, directory: Path, counts: list[int], kill_at: int = 0) -> float:
-    """Megabytes that the import took at its peak; killed once `kill_at` bytes are written."""
+    """Megabytes that the import took at its peak; killed once `kill_at` classes are noted down."""
     command = [sys.executable, "-c", IMPORT, source, directory, *map(str, counts)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    images = directory / ".tiered-imagenet.partial" / "images.npy"
+    journal = directory / ".tiered-imagenet.partial" / "journal.json"
     while kill_at and process.poll() is None:
-        if images.exists() and images.stat().st_size >= kill_at:
+        if journal.exists() and len(json.loads(journal.read_bytes())["written"]) >= kill_at:
             process.kill()
         time.sleep(0.05)
     out, _ = process.communicate()
@@ -183,9 +183,8 @@ def resumed(source: Path, directory: Path, sizes: dict[str, int]) -> dict[str, A
     """An import that is killed half-way, and then given again."""
     split = load_split("tiered-imagenet")
     counts = [sum(sizes[name] for name in split.classes(part)) for part in SPLITS]
-    half = sum(counts) * SIZE * SIZE * 3 // 2
     start = time.perf_counter()
-    run_import(source, directory / "again", counts, kill_at=half)
+    run_import(source, directory / "again", counts, kill_at=len(sizes) // 2)
     killed_s = time.perf_counter() - start
     start = time.perf_counter()
     run_import(source, directory / "again", counts)

@@ -50,7 +50,7 @@ def find_classes(names: Collection[str]) -> dict[str, list[str]]:
     Raises UserError naming a file that is no image or stands where none belongs, or when there
     is no class at all.
     """
-    paths = [tuple(name.rpartition("/")[::2]) for name in names if not is_junk(name)]
+    paths = [name.rpartition("/")[::2] for name in names if not is_junk(name)]
     level = _class_level({folder for folder, file in paths if _suffix(file) not in NOTES})
     classes = defaultdict(list)
     notes = []

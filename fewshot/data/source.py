@@ -82,6 +82,12 @@ def one_by_one(image: Callable[[int], np.ndarray]) -> ImagesBetween:
 
     def images(start: int, stop: int) -> Iterator[np.ndarray]:
         for first in range(start, stop, BLOCK_IMAGES):
-            yield np.stack([image(row) for row in range(first, min(first + BLOCK_IMAGES, stop))])
+            rows = range(first, min(first + BLOCK_IMAGES, stop))
+            one = image(first)
+            block_IHWC = np.empty((len(rows), *one.shape), one.dtype)
+            block_IHWC[0] = one
+            for i, row in enumerate(rows[1:], 1):
+                block_IHWC[i] = image(row)
+            yield block_IHWC
 
     return images

@@ -174,10 +174,8 @@ def _write_images(
                 done.append(part)
                 since += size * prod(shape)
                 if since >= JOURNAL_BYTES:
-                    _sync(file)
                     _write_journal(folder / JOURNAL, key, done)
                     since = 0
-        _sync(file)
     return done
 
 
@@ -201,6 +199,11 @@ def _write_class(
             here = rows[(rows >= count) & (rows < count + len(images_IHWC))]
             sample.append(images_IHWC[here - count])
             count += len(images_IHWC)
+        _sync(file)
+        if hasattr(os, "posix_fadvise"):
+            # Nobody reads it again soon. Left in the system's cache, gigabytes of it push other
+            # things out, and on virtual machines each new page of it costs more than its decoding.
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     if count != size:
         raise UserError(f"class '{name}': {count} images where {size} were announced")
     summary = summarise(np.concatenate(sample)) if min(shape[:2]) >= SMALLEST else {}

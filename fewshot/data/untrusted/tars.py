@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, Cursor
 from fewshot.data.untrusted.members import Files, Table, member_label, safe_path, told, whole
+from fewshot.data.workers import in_order
 from fewshot.errors import UserError
 
 BLOCK = 512
@@ -37,13 +38,22 @@ class _Tar:
 def open_tar(blob: Blob, source: Path) -> Files:
     """The members of a tar, and of the tars in it. Raises UserError as `open_files` does."""
     table = Table(source, 2)
+    inner = []
     for name, start, size in tar_members(blob):
         if is_inner_tar(name):
-            inner = blob.part(start, size, member_label(blob, name))
-            for member, inner_start, inner_size in tar_members(inner):
-                table.add(f"{stem(name)}/{member}", start + inner_start, inner_size)
+            inner.append((name, start, size))
         else:
             table.add(name, start, size)
+
+    def members_of(number: int) -> list[tuple[str, int, int]]:
+        name, start, size = inner[number]
+        return list(tar_members(blob.part(start, size, member_label(blob, name))))
+
+    for (name, start, _), members in zip(
+        inner, in_order(members_of, range(len(inner))), strict=True
+    ):
+        for member, inner_start, inner_size in members:
+            table.add(f"{stem(name)}/{member}", start + inner_start, inner_size)
     names, (starts, sizes) = table.sorted()
     return Files(source, names, _Tar(blob, names, starts, sizes))
 
