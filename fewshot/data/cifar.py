@@ -89,8 +89,8 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
         stop = min(first + DECODED_TOGETHER, len(labels))
         return np.concatenate(list(decoded.images(first, stop)))
 
-    blocks = list(workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)))
-    found = _Images(np.concatenate(blocks), labels, stems)
+    with workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)) as blocks:
+        found = _Images(np.concatenate(list(blocks)), labels, stems)
     return in_order(found, asked, decoded.info["how"])
 
 

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
@@ -19,6 +20,7 @@ NOTES = {".txt", ".csv", ".json", ".md"}
 SPLIT_FOLDERS = {"train", "val", "valid", "validation", "test"}
 MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 MOST_PIXELS = 1 << 26  # of an image that is decoded: beyond it, a bomb and no photograph
+JUNK = {"thumbs.db", "desktop.ini"}
 WORDNET_ID = re.compile(r"n\d{8}")
 
 
@@ -50,22 +52,21 @@ def find_classes(names: Collection[str]) -> dict[str, list[str]]:
     Raises UserError naming a file that is no image or stands where none belongs, or when there
     is no class at all.
     """
-    paths = [name.rpartition("/")[::2] for name in names if not is_junk(name)]
-    level = _class_level({folder for folder, file in paths if _suffix(file) not in NOTES})
-    classes = defaultdict(list)
-    notes = []
-    for folder, file in paths:
-        if _suffix(file) in NOTES:
-            notes.append((folder, file))
-        elif not folder or folder.count("/") != level:
-            raise UserError(f"{_join(folder, file)}: not directly in a class folder")
-        else:
-            _check_name(folder, file)
-            classes[folder.rpartition("/")[2]].append((file.rpartition(".")[0], folder, file))
-    folders = {folder for members in classes.values() for _, folder, _ in members}
-    for folder, file in notes:
-        if folder in folders:
-            raise UserError(f"{_join(folder, file)}: not an image, in a class folder")
+    images, notes = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for name in names:  # there may be a million
+        folder, _, file = name.rpartition("/")
+        if not is_junk(name):
+            (notes if _suffix(file) in NOTES else images)[folder].append(file)
+    level = _class_level(set(images))
+    classes = defaultdict[str, list[tuple[str, str, str]]](list)
+    for folder, files in images.items():
+        if not folder or folder.count("/") != level:
+            raise UserError(f"{_join(folder, files[0])}: not directly in a class folder")
+        if folder in notes:
+            raise UserError(f"{_join(folder, notes[folder][0])}: not an image, in a class folder")
+        _check_names(folder, files)
+        class_name = folder.rpartition("/")[2]
+        classes[class_name] += [(file.rpartition(".")[0], folder, file) for file in files]
     if not classes:
         raise UserError("no class folders with images")
     return {
@@ -110,9 +111,13 @@ def decode(data: bytes, name: str, expected: str, *, upright: bool = False) -> n
 
 def is_junk(name: str) -> bool:
     """Whether this is what operating systems leave behind."""
-    if name.rpartition("/")[2].lower() in {"thumbs.db", "desktop.ini"}:
-        return True
-    return f"/{name}".find("/.") >= 0 or "__MACOSX/" in name
+    folder, _, file = name.rpartition("/")
+    return file[:1] == "." or file.lower() in JUNK or _is_junk_folder(folder)
+
+
+@lru_cache(maxsize=1000)
+def _is_junk_folder(folder: str) -> bool:
+    return any(part == "__MACOSX" or part.startswith(".") for part in folder.split("/"))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -135,17 +140,17 @@ def _class_level(folders: set[str]) -> int:
     return level
 
 
-def _check_name(folder: str, file: str) -> None:
+def _check_names(folder: str, files: Iterable[str]) -> None:
     class_name = folder.rpartition("/")[2]
-    if _suffix(file) not in FORMATS:
-        raise UserError(f"{_join(folder, file)}: not an image ({', '.join(FORMATS)})")
     if not class_name.isprintable():
-        raise UserError(
-            f"{_join(folder, file)!r}: a class name with characters that cannot be printed"
-        )
-    file_id = WORDNET_ID.match(file)
-    if file_id and file_id[0] != class_name and WORDNET_ID.fullmatch(class_name):
-        raise UserError(f"mislabelled: {folder}/{file} is of class {file_id[0]} by its name")
+        raise UserError(f"{folder!r}: a class name with characters that cannot be printed")
+    by_id = WORDNET_ID.fullmatch(class_name)
+    for file in files:
+        if _suffix(file) not in FORMATS:
+            raise UserError(f"{_join(folder, file)}: not an image ({', '.join(FORMATS)})")
+        file_id = WORDNET_ID.match(file) if by_id else None
+        if file_id and file_id[0] != class_name:
+            raise UserError(f"mislabelled: {folder}/{file} is of class {file_id[0]} by its name")
 
 
 def _suffix(name: str) -> str:

@@ -1,13 +1,15 @@
 """Work on many classes or images at once, by as many workers as there are processors."""
 
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fewshot.errors import UserError
@@ -16,7 +18,8 @@ T = TypeVar("T")
 _task: Callable[[int], Any]  # of a forked worker, which can be handed no function afterwards
 
 
-def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Generator[T, None, None]:
+@contextmanager
+def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Iterator[Iterator[T]]:
     """`task(number)` for each number, in order.
 
     By forked processes, as decoding an image holds Python's lock for half of the time, and writing
@@ -25,11 +28,10 @@ def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Generator[T, N
     """
     pool = _pool(task, os.cpu_count() or 1)
     try:
-        yield from pool.map(_run if isinstance(pool, ProcessPoolExecutor) else task, numbers)
+        yield pool.map(_run if isinstance(pool, ProcessPoolExecutor) else task, numbers)
     except BrokenProcessPool:
-        raise UserError(
-            "a process that decodes images was ended, perhaps for want of memory"
-        ) from None
+        why = "a process that decodes images was ended, perhaps for want of memory"
+        raise UserError(why) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -51,6 +53,7 @@ def _start(task: Callable[[int], Any]) -> None:
     global _task
     _task = task
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
+    gc.freeze()  # lists of a million names need not be looked through again and again
 
 
 def _run(number: int) -> Any:

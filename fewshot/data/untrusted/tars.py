@@ -49,11 +49,10 @@ def open_tar(blob: Blob, source: Path) -> Files:
         name, start, size = inner[number]
         return list(tar_members(blob.part(start, size, member_label(blob, name))))
 
-    for (name, start, _), members in zip(
-        inner, in_order(members_of, range(len(inner))), strict=True
-    ):
-        for member, inner_start, inner_size in members:
-            table.add(f"{stem(name)}/{member}", start + inner_start, inner_size)
+    with in_order(members_of, range(len(inner))) as listed:
+        for (name, start, _), members in zip(inner, listed, strict=True):
+            for member, inner_start, inner_size in members:
+                table.add(f"{stem(name)}/{member}", start + inner_start, inner_size)
     names, (starts, sizes) = table.sorted()
     return Files(source, names, _Tar(blob, names, starts, sizes))
 
