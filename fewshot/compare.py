@@ -118,10 +118,17 @@ def unbeaten(rows: Sequence[Row]) -> dict[tuple[int, str], bool]:
             out[i, column] = True
             if best.accuracy_E.mean() > score.accuracy_E.mean():
                 tests.append((i, column, best))
-    differences = [best.accuracy_E - rows[i].scores[column].accuracy_E for i, column, best in tests]
     resamples = _resamples(len(tests))
-    raw = [float(sign_flip_p(d_E[:, None], resamples=resamples)[0]) for d_E in differences]
-    for (i, column, _), p in zip(tests, holm(raw), strict=True):
+    raw = np.empty(len(tests))
+    for name in dict.fromkeys(column for _, column, _ in tests):
+        # The tests of a column are resampled together, since they have the same episodes.
+        places = [k for k, (_, column, _) in enumerate(tests) if column == name]
+        d_ER = np.stack(
+            [tests[k][2].accuracy_E - rows[tests[k][0]].scores[name].accuracy_E for k in places],
+            axis=1,
+        )
+        raw[places] = sign_flip_p(d_ER, resamples=resamples)
+    for (i, column, _), p in zip(tests, holm(raw.tolist()), strict=True):
         out[i, column] = p > SIGNIFICANCE
     return out
 

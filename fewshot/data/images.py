@@ -123,7 +123,8 @@ def _is_junk_folder(folder: str) -> bool:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Decode as RGB, what is transparent on white; without a ground a drawn glyph is all black."""
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        image.load()
+        return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 

@@ -1,5 +1,6 @@
 """Work on many classes or images at once, by as many workers as there are processors."""
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from fewshot.errors import UserError
 
 T = TypeVar("T")
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _task: Callable[[int], Any]  # of a forked worker, which can be handed no function afterwards
 
 
@@ -40,7 +42,7 @@ def _pool(task: Callable[[int], Any], workers: int) -> Executor:
     if not can_fork():
         return ThreadPoolExecutor(workers)
     fork = multiprocessing.get_context("fork")
-    return ProcessPoolExecutor(workers, fork, _start, (task,))
+    return ProcessPoolExecutor(workers, fork, _start, (task, os.getpid()))
 
 
 def can_fork() -> bool:
@@ -49,11 +51,15 @@ def can_fork() -> bool:
     return sys.platform == "linux" and alone
 
 
-def _start(task: Callable[[int], Any]) -> None:
+def _start(task: Callable[[int], Any], parent: int) -> None:
     global _task
     _task = task
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
     gc.freeze()  # lists of a million names need not be looked through again and again
+    # A worker whose first process was killed would wait for ever, and hold its locks.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _run(number: int) -> Any:

@@ -1,5 +1,6 @@
 """The members of a tar, read where they lie."""
 
+import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -101,7 +102,10 @@ def is_tar_header(header: bytes) -> bool:
         expected = _number(header[148:156])
     except ValueError:
         return False
-    return expected == sum(header) - sum(header[148:156]) + 8 * ord(" ")
+    # The low half of an Adler checksum is 1 + the sum of all bytes, modulo 65,521: faster than
+    # `sum`, of which a million headers would take a third of the time to list a tar.
+    low = zlib.adler32(header[:148] + b" " * 8 + header[156:]) & 0xFFFF
+    return low == (1 + expected) % 65521
 
 
 def _number(text: bytes) -> int:
