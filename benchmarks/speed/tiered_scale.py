@@ -9,8 +9,8 @@ each split; an image is JPEG at 84x84, of a colour of its super-category and a p
 
 Printed and kept: images imported a second, against the bare decoder (Pillow, on files of the same
 source that lie in memory, in as many processes as there are processors) and with how much memory;
-what a killed import loses; seconds to open; an episode's sampling against miniImageNet's; images trained on a
-second by ProtoNet and MTL with the memory for images bounded.
+what a killed import loses; seconds to open; an episode's sampling against miniImageNet's; images
+trained on a second by ProtoNet and MTL with the memory for images bounded.
 """
 
 import argparse
