@@ -57,7 +57,7 @@ def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
     check_class_sizes(reading.class_sizes, expected, per_class)
 
 
-def in_order(found: _Images, asked: Asked, how: str) -> Reading:
+def ordered(found: _Images, asked: Asked, how: str) -> Reading:
     """The images by class and then by original file name, known by name or by their pixels."""
     classes, labels_I = np.array(found.classes), np.unique(found.classes, return_inverse=True)[1]
     rows_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
@@ -91,7 +91,7 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 
     with workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)) as blocks:
         found = _Images(np.concatenate(list(blocks)), labels, stems)
-    return in_order(found, asked, decoded.info["how"])
+    return ordered(found, asked, decoded.info["how"])
 
 
 # -- the official archives
@@ -132,7 +132,7 @@ def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
             f"{files.source.name}: not the CIFAR-100 Python archive ({error})"
         ) from error
     how = "official Python archive, train and test merged"
-    return in_order(_Images(pixels, classes, stems), asked, how)
+    return ordered(_Images(pixels, classes, stems), asked, how)
 
 
 def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
@@ -147,7 +147,7 @@ def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
     rows_IB = np.concatenate(rows)
     classes = name_labels(rows_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
     how = "official binary archive, train and test merged"
-    return in_order(_Images(_channels_last(rows_IB[:, 2:]), classes), asked, how)
+    return ordered(_Images(_channels_last(rows_IB[:, 2:]), classes), asked, how)
 
 
 def _planes(data: Array) -> np.ndarray:
@@ -198,7 +198,7 @@ def _read_splits(
             raise UserError(f"{found[split]}: not CIFAR images with labels ({error})") from error
         parts.append(images_IHWC)
         labels[split] = labels_I
-    return in_order(_Images(np.concatenate(parts), _classes_of(labels, found)), asked, how)
+    return ordered(_Images(np.concatenate(parts), _classes_of(labels, found)), asked, how)
 
 
 def _classes_of(labels: dict[Split, np.ndarray], found: SplitFiles) -> list[str]:

@@ -584,3 +584,19 @@ def test_a_zip_within_is_no_form(tmp_path: Path) -> None:
     with ZipFile(outer, "w") as archive:
         archive.writestr("fc100.zip", inner)
     assert "fc100.zip" in refused("fc100", outer)
+
+
+@pytest.mark.parametrize("name", ["cifar-fs", "mini-imagenet"])
+def test_classes_and_counts_must_be_exact(tmp_path: Path, name: str) -> None:
+    whole = png_files(cifar_images(3)) if name == "cifar-fs" else folder_files(mini_images())
+    first = min(whole).split("/")[0]
+    of_first = [file for file in whole if file.startswith(f"{first}/")]
+    fewer = {file: content for file, content in whole.items() if file != of_first[0]}
+    message = refused(name, lay_out(tmp_path / "fewer/a", fewer))
+    assert f"class '{first}' has {len(of_first) - 1} images, not {len(of_first)}" in message
+    without = {file: content for file, content in whole.items() if file not in of_first}
+    assert f"missing class '{first}'" in refused(name, lay_out(tmp_path / "without/a", without))
+    surplus = {**whole, "yeti/1.png": whole[of_first[0]]}
+    assert "class 'yeti' not in the split" in refused(
+        name, lay_out(tmp_path / "surplus/a", surplus)
+    )
