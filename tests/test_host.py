@@ -26,6 +26,7 @@ def page_faults(how: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert page_faults("keep") < 0.25 * page_faults("default")  # 0.03 to 0.13 seen

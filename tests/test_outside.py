@@ -60,8 +60,12 @@ def test_it_runs_stands_in_a_table_and_is_compared(fewshot, mine, tmp_path):
 def test_a_benchmark_may_have_a_recipe_for_it(fewshot, mine, tmp_path):
     benchmark = tmp_path / "b.toml"
     benchmark.write_text(f'{BENCHMARK}\n[[training]]\nlearner = "Matching"\nlabel = "own"\n')
-    code, out, _ = fewshot("run", benchmark, "--dry-run", "--learner", f"{mine}:Matching")
+    options = ("--dry-run", "--learner", f"{mine}:Matching", "--device", "cpu")
+    data = write_tiny(tmp_path / "data")
+    code, out, _ = fewshot("run", benchmark, *options, "--data", data)
     assert (code, out.count("tiny-conv4-Matching-")) == (0, 2)
+    code, _, err = fewshot("run", benchmark, *options, "--data", tmp_path / "none")
+    assert (code, "unknown data set 'tiny'" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

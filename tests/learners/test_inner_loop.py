@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::S
 
 @others
 @every_mode
-@pytest.mark.parametrize("steps", [1, 5, 10])
+@pytest.mark.parametrize("steps", [1, 5, pytest.param(10, marks=pytest.mark.slow)])
 def test_engines_agree(name, batch_norm, steps):
     net = SmallNet()
     for n_episodes, first_order, per_step in product((1, 4), (False, True), (False, True)):
