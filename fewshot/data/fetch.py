@@ -18,11 +18,11 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from fewshot.data.untrusted.blobs import is_web_page
 from fewshot.errors import UserError
 
 CONNECT_S, READ_S = 10.0, 60.0  # how long a server may stay silent
 CHUNK = 2**18  # bytes
-WEB_PAGE = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 ZENODO_FILE = re.compile(r"(https?://[^/]+)/records/(\d+)/files/([^/?]+)")
 Say = Callable[[str], None]
 
@@ -230,7 +230,7 @@ class _Transfer:
         chunks = _chunks(response)
         first = next(chunks, b"")
         is_page = response.headers.get("Content-Type", "").lower().startswith("text/html")
-        if is_page or (start == 0 and WEB_PAGE.match(first)):
+        if is_page or (start == 0 and is_web_page(first)):
             raise _MirrorError("a web page in place of the file")
         if not first:
             raise _MirrorError("an empty answer")

@@ -1,6 +1,7 @@
 """Bytes that lie in a file on disk, read where they are."""
 
 import os
+import re
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -166,12 +167,17 @@ class Cursor:
         self._base, self._at = start, 0
 
 
-def refuse_web_page(blob: Blob) -> None:
-    """Raises UserError when a web page was saved in place of the file."""
-    head = blob.read(0, min(blob.size, 1024)).replace(b"\0", b"")  # zeros: UTF-16
+def is_web_page(head: bytes) -> bool:
+    """Whether a file that begins so is HTML, be it UTF-8 or UTF-16."""
+    head = head[:1024].replace(b"\0", b"")  # zeros: UTF-16
     for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
         head = head.removeprefix(mark)
-    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+    return re.match(rb"\s*<(!doctype\s+html|html)\b", head, re.IGNORECASE) is not None
+
+
+def refuse_web_page(blob: Blob) -> None:
+    """Raises UserError when a web page was saved in place of the file."""
+    if is_web_page(blob.read(0, min(blob.size, 1024))):
         raise UserError(
             f"{blob.name}: a web page, not the file: its host refused the download "
             "(a quota or a login page); fetch it with a browser, or from elsewhere"
