@@ -1,29 +1,46 @@
-"""A synchronised, pausable wall clock that splits the time of training into parts."""
+"""A pausable wall clock, split into the parts of training, and who else used the processors."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+
+from fewshot import host
 
 PARTS = ("data", "forward", "backward", "optimizer")
 
 
-class Clock:
-    """Seconds of training, part by part; what runs outside `part` is not counted.
+@dataclass(frozen=True)
+class Use:
+    """Who used the processors over some time.
 
-    On a GPU the device is synchronised at each reading, since kernels are queued: without that
-    the time of one part would be booked on the next.
+    cpu_s: processor seconds of this process, all its threads together. others: share of the
+    machine's processor time that went to anyone else, in 0..1; None where the system doesn't tell.
+    """
+
+    cpu_s: float
+    others: float | None
+
+
+class Clock:
+    """Monotonic seconds, counted while it runs; a training's are split into PARTS.
+
+    A GPU works through a queue. It is waited for where the clock starts, stops and restarts, and
+    nowhere else: the parts of a step are measured by events that the GPU itself notes down.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+        self._since: float | None = None
+        self._reset()
 
-    @property
-    def total(self) -> float:
-        """Seconds in all parts together."""
-        return sum(self.seconds.values())
+    def _reset(self) -> None:
+        self._counted = self._cpu_s = self._others_s = self._machine_s = 0.0
+        self._parts = dict.fromkeys(PARTS, 0.0)
+        self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
 
     def now(self) -> float:
         """Monotonic seconds once the device has finished what was queued."""
@@ -31,11 +48,91 @@ class Clock:
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
+    @property
+    def total(self) -> float:
+        """Seconds counted until now; the device is not waited for."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._counted + running
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part, once the clock stands still."""
+        return dict(self._parts)
+
+    @property
+    def use(self) -> Use:
+        """Who used the processors while the clock ran, once it stands still."""
+        share = self._others_s / self._machine_s if self._machine_s else None
+        return Use(self._cpu_s, share)
+
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Book the time of the block on one of PARTS."""
-        start = self.now()
+    def running(self) -> Iterator[None]:
+        """Count the time of the block."""
+        self._start()
         try:
             yield
         finally:
-            self.seconds[name] += self.now() - start
+            self._stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time of the block, within one that is counted."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    def restart(self) -> float:
+        """Count from zero again, while it runs; the seconds that had been counted."""
+        self._stop()
+        counted = self._counted
+        self._reset()
+        self._start()
+        return counted
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Book the time of the block on one of PARTS as well."""
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                try:
+                    yield
+                finally:
+                    end.record()
+                    self._events.append((name, start, end))
+                    self._book_events()
+            return
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._parts[name] += time.perf_counter() - began
+
+    def _book_events(self) -> None:
+        """Those that the GPU has passed; none is waited for."""
+        while self._events and self._events[0][2].query():
+            name, start, end = self._events.popleft()
+            self._parts[name] += start.elapsed_time(end) / 1000
+
+    def _start(self) -> None:
+        self._used_before = host.processor_seconds()
+        self._since = self.now()
+
+    def _stop(self) -> None:
+        if self._since is not None:
+            self._counted += self.now() - self._since
+            self._since = None
+        self._book_events()
+        self._count_use()
+
+    def _count_use(self) -> None:
+        before, after = self._used_before, host.processor_seconds()
+        own_s = after.own_s - before.own_s
+        self._cpu_s += own_s
+        if before.busy_s is not None and after.busy_s is not None:
+            # The system counts in hundredths of a second: over a short time, less than nothing.
+            self._others_s += max(0.0, after.busy_s - before.busy_s - own_s)
+            self._machine_s += after.machine_s - before.machine_s

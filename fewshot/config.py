@@ -21,6 +21,8 @@ from fewshot.sampling import EpisodeShape
 Count = Annotated[int, Gt(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Interval(gt=0, lt=1)]
+ImageEdge = Annotated[int, Ge(8)]
 Origins = Mapping[str, str]
 T = TypeVar("T")
 
@@ -66,13 +68,16 @@ class Recipe:
     steps: Count | None = None
     images: Count | None = None
     seconds: Positive | None = None
-    optimizer: Literal["sgd", "adam", "radam"] = "sgd"
+    optimizer: Literal["sgd", "adam", "radam", "muon"] = "sgd"
     lr: Positive = 0.1
     weight_decay: NonNegative = 5e-4
     schedule: Literal["one_cycle", "cosine", "constant"] = "one_cycle"
     warmup: Annotated[float, Interval(ge=0, lt=1)] = 0.2
     """Share of the budget over which the learning rate rises, with `one_cycle`."""
     augment: Literal["none", "crop_flip", "crop_flip_jitter"] = "crop_flip"
+    image_sizes: tuple[tuple[Share, ImageEdge], ...] = option((), added_later=True)
+    """Smaller images at the start (progressive resolution): pairs of a share of the budget and the
+    edge in pixels to which images are resized until then; after the last of them, full size."""
     precision: Literal["fp32", "bf16"] = "fp32"
     batch_size: Count = 128
     """Images of a step, for learners that train on labelled images."""
@@ -83,6 +88,9 @@ class Recipe:
     """The training episodes, for learners that train on episodes; n_query is per class."""
     validations: Annotated[int, Ge(0)] = 10
     """How often the learner is scored on validation episodes, evenly over the budget."""
+    validate_every_s: Positive | None = option(None, added_later=True)  # noqa: RUF009
+    """Seconds of training from one validation to the next, in place of `validations`: the same
+    cadence for learners whose steps cost differently. The end is validated too."""
     val_episodes: Count = 200
     val_n_way: Count = 5
     val_n_shot: Count = 5
@@ -91,8 +99,14 @@ class Recipe:
     """Which weights are kept: those of the best validation, or the last ones."""
 
     def __post_init__(self) -> None:
-        if self.select == "best" and self.validations == 0:
+        if [share for share, _ in self.image_sizes] != sorted(dict(self.image_sizes)):
+            raise ValueError("image_sizes: each share must be larger than the one before")
+        if self.select == "best" and not (self.validations or self.validate_every_s):
             raise ValueError("select = 'best' needs validations")
+
+    def edge_at(self, progress: float, full: int) -> int:
+        """Edge in pixels of the training images at this share of the budget; `full` is theirs."""
+        return next((edge for until, edge in self.image_sizes if progress < until), full)
 
     @property
     def train_shape(self) -> EpisodeShape:
@@ -136,6 +150,8 @@ class Cell:
     scoring: Scoring
     label: str = field(default="", compare=False)
     """What tells this row from others of the same learner and backbone, in tables."""
+    target: float | None = field(default=None, compare=False)
+    """The validation accuracy (0..1) to which tables give the time. It changes no training."""
     origins: Origins = field(default_factory=dict, compare=False)
     """For each configuration key, where its value came from: default, the file, --set."""
 
@@ -161,8 +177,8 @@ class Cell:
         return f"{data}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
 
     def resolved(self) -> dict[str, Any]:
-        """The whole configuration as plain values."""
-        values = asdict(self)
+        """The whole configuration as plain values, as JSON gives them back."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         del values["origins"]
         return values
 
@@ -186,7 +202,7 @@ def load_benchmark(
 
     `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
     training's `dataset` and `seeds` and its scoring's `n_shot` may be lists, one cell for each
-    combination.
+    combination. `targets` is a table: data set -> validation accuracy to reach.
     `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
     `learner`, only its trainings are read, so that settings may be its own options; where the file
     has none, `[defaults]` and the settings alone make one.
@@ -231,15 +247,17 @@ def _expand(
     name: str, entry: dict[str, Any], origins: Origins, options: OptionClasses
 ) -> Iterator[Cell]:
     known = {"dataset", "backbone", "backbone_options", "learner", "learner_options"}
-    _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label"}, name)
+    _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label", "targets"}, name)
     for key in ("backbone", "learner"):
         if not isinstance(entry.get(key), str):
             raise UserError(f'{name}: a [[training]] needs `{key} = "..."`')
     where = f"{name}, {entry['learner']}"
+    targets = _targets(entry, where)
     for dataset in _datasets(entry, name):
         for training in _trainings(dataset, entry, options, where):
             for scoring in _scorings(dataset, entry, where):
-                cell = Cell(name, training, scoring, str(entry.get("label", "")))
+                label, target = str(entry.get("label", "")), targets.get(dataset)
+                cell = Cell(name, training, scoring, label, target)
                 yield replace(cell, origins=_origins(cell.resolved(), origins))
 
 
@@ -248,6 +266,19 @@ def _datasets(entry: Mapping[str, Any], name: str) -> list[str]:
     if not names or not all(isinstance(dataset, str) for dataset in names):
         raise UserError(f'{name}: a [[training]] needs `dataset = "..."`, or a list of names')
     return names
+
+
+def _targets(entry: Mapping[str, Any], where: str) -> dict[str, float]:
+    """Validation accuracies to reach, by data set; those of other data sets than the entry's stay
+    unused, since `[defaults]` may name them for all.
+    """
+    accuracies = TypeAdapter(dict[str, Share])
+    try:
+        return accuracies.validate_python(entry.get("targets", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, ("targets", *first["loc"])))
+        raise UserError(f"{where}: {key}: {first['msg']}") from None
 
 
 def _trainings(

@@ -62,7 +62,10 @@ def estimate(recipe: Recipe, step: Step, validation_flops: float, rate: float) -
         recipe.seconds and math.ceil(recipe.seconds * rate / step.flops),
     )
     steps = min(budget for budget in budgets if budget)
-    flops = steps * step.flops + recipe.validations * validation_flops
+    validations = recipe.validations
+    if recipe.validate_every_s:
+        validations = math.ceil(steps * step.flops / rate / recipe.validate_every_s)
+    flops = steps * step.flops + validations * validation_flops
     return Cost(steps * step.images, flops, flops / rate)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot import host
@@ -76,28 +77,54 @@ class Images:
         if self._rows_read > self._most_rows:
             host.release_pages(self._mapped_IHWC)
             self._rows_read = len(rows)
-        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self._images_IHWC.device)
-        return self._images_IHWC[index].to(self.device)
+        index = torch.from_numpy(np.ascontiguousarray(rows))
+        on = self._images_IHWC.device
+        return sent(self._images_IHWC[index if on.type == "cpu" else sent(index, on)], self.device)
 
     def normalized(self, x_IHWC: Tensor) -> Tensor:
         """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""
-        return ((x_IHWC - self._mean) / self._std).permute(0, 3, 1, 2)
+        # By whole lines of pixels: a CPU takes 20 times as long over lines of three numbers.
+        width = x_IHWC.shape[2]
+        lines = x_IHWC.flatten(2).to(torch.float32, copy=True)
+        lines = lines.sub_(self._mean.repeat(width)).div_(self._std.repeat(width))
+        return lines.view(x_IHWC.shape).permute(0, 3, 1, 2)
 
-    def augmented(self, rows: np.ndarray, augment: Augment, generator: torch.Generator) -> Tensor:
-        """The images at these rows, randomly changed, as float x_ICHW."""
-        return self.normalized(augment(self.pixels(rows), generator))
+    def augmented(
+        self,
+        rows: np.ndarray,
+        augment: Augment,
+        generator: torch.Generator,
+        edge: int | None = None,
+    ) -> Tensor:
+        """The images at these rows, randomly changed, as float x_ICHW; of another edge if asked."""
+        x_ICHW = self.normalized(augment(self.pixels(rows), generator))
+        if edge is None or edge == x_ICHW.shape[-1]:
+            return x_ICHW
+        resized = F.interpolate(x_ICHW, (edge, edge), mode="bilinear", antialias=True)
+        return resized.contiguous(memory_format=torch.channels_last)
 
 
 def episode_batch(
-    rows: EpisodeRows, images: Images, augment: Augment, generator: torch.Generator
+    rows: EpisodeRows,
+    images: Images,
+    augment: Augment,
+    generator: torch.Generator,
+    edge: int | None = None,
 ) -> EpisodeBatch:
-    """A training batch of T episodes, augmented, support first."""
+    """A training batch of T episodes, augmented, support first; of another edge if asked."""
     rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
     y_TM = np.concatenate([rows.support_y_TS, rows.query_y_TQ], axis=1)
-    x_ICHW = images.augmented(rows_TM.ravel(), augment, generator)
+    x_ICHW = images.augmented(rows_TM.ravel(), augment, generator, edge)
     return EpisodeBatch(
         x_TMCHW=x_ICHW.unflatten(0, rows_TM.shape),
-        y_TM=torch.from_numpy(y_TM).to(images.device),
-        class_ids_TN=torch.from_numpy(rows.class_ids_TN).to(images.device),
+        y_TM=sent(torch.from_numpy(y_TM), images.device),
+        class_ids_TN=sent(torch.from_numpy(rows.class_ids_TN), images.device),
         n_support=rows.support_TS.shape[1],
     )
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on another device; a GPU gets it without anyone waiting for it."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

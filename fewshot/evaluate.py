@@ -7,7 +7,7 @@ support images with labels and query images without.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from fewshot.clock import Clock
+from fewshot.clock import Clock, Use
 from fewshot.config import Scoring
 from fewshot.episode import EpisodeRows, Images, episode_rows
 from fewshot.protocols import Augment, EpisodeSource, FeatureLearner, Learner
@@ -33,7 +33,10 @@ class Score:
     labels, nats), adapt_ms and predict_ms (of its chunk of episodes, divided evenly).
     digest: the hash of the list of episodes. disjoint: rows of the episodes that share no image,
     where they were asked for. embed_s: seconds to embed the split once; 0 where learners adapt on
-    images. total_s: all seconds of scoring `episodes`.
+    images. total_s: all seconds of scoring `episodes`; use: of the processors, in them.
+    predictions: what the learner called each query image of the first episodes (episode, query,
+    predicted: a row an image, its place among the queries and the label it was given), where they
+    were to be kept.
     """
 
     episodes: pd.DataFrame
@@ -41,6 +44,8 @@ class Score:
     disjoint: pd.DataFrame | None
     embed_s: float
     total_s: float
+    use: Use
+    predictions: pd.DataFrame | None = None
 
     @property
     def accuracy(self) -> float:
@@ -56,32 +61,36 @@ def evaluate(
     augment: Augment,
     device: torch.device,
     disjoint: bool = False,
+    keep: int = 0,
 ) -> Score:
     """Score `learner` on the first `scoring.episodes` episodes of a split.
 
     `augment` makes the copies of the support images where `scoring.support_copies` asks for
     them. `disjoint` scores the episodes of `draw_disjoint_episodes` too, for the interval over
-    data. Leaves the learner in evaluation mode.
+    data. `keep` is of how many episodes the predictions are kept, the first ones. Leaves the
+    learner in evaluation mode.
     """
     learner.eval()
     clock = Clock(device)
-    start = clock.now()
-    images = Images(source, device)
-    view = _view(learner, source, images, scoring, augment)
-    embed_s = clock.now() - start if isinstance(learner, FeatureLearner) else 0.0
-    episodes = [
-        draw_episode(scoring.episode_seed, source.split, i, source.class_sizes, scoring.shape)
-        for i in range(scoring.episodes)
-    ]
-    rows = _score_episodes(view, episodes, scoring, clock, device)
-    total_s = clock.now() - start
+    with clock.running():
+        start = clock.now()
+        images = Images(source, device)
+        view = _view(learner, source, images, scoring, augment)
+        embed_s = clock.now() - start if isinstance(learner, FeatureLearner) else 0.0
+        episodes = [
+            draw_episode(scoring.episode_seed, source.split, i, source.class_sizes, scoring.shape)
+            for i in range(scoring.episodes)
+        ]
+        scored = _score_episodes(view, episodes, scoring, clock, device)
     apart = None
     if disjoint:
         drawn = draw_disjoint_episodes(
             scoring.episode_seed, source.split, source.class_sizes, scoring.shape
         )
-        apart = _score_episodes(view, drawn, scoring, clock, device)
-    return Score(rows, episodes_digest(episodes), apart, embed_s, total_s)
+        apart = _score_episodes(view, drawn, scoring, clock, device).rows
+    predictions = _prediction_rows(scored.predicted_TQ[:keep]) if keep else None
+    digest = episodes_digest(episodes)
+    return Score(scored.rows, digest, apart, embed_s, clock.total, clock.use, predictions)
 
 
 @dataclass(frozen=True)
@@ -173,18 +182,36 @@ def _image_view(
     )
 
 
+class _Scored(NamedTuple):
+    """Rows of T episodes as in `Score`, and the label that each query image was given."""
+
+    rows: pd.DataFrame
+    predicted_TQ: np.ndarray
+
+
 def _score_episodes(
     view: _View, episodes: list[Episode], scoring: Scoring, clock: Clock, device: torch.device
-) -> pd.DataFrame:
+) -> _Scored:
     limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
     chunk = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
-    frames = [
+    parts = [
         _score_chunk(view, episode_rows(episodes[i : i + chunk], view.class_starts), clock, device)
         for i in range(0, len(episodes), chunk)
     ]
-    rows = pd.concat(frames, ignore_index=True)
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
     rows.insert(0, "episode", np.arange(len(rows)))
-    return rows
+    return _Scored(rows, np.concatenate([part.predicted_TQ for part in parts]))
+
+
+def _prediction_rows(predicted_TQ: np.ndarray) -> pd.DataFrame:
+    episodes_TQ, queries_TQ = np.indices(predicted_TQ.shape, np.int32)
+    return pd.DataFrame(
+        {
+            "episode": episodes_TQ.ravel(),
+            "query": queries_TQ.ravel(),
+            "predicted": predicted_TQ.ravel(),
+        }
+    )
 
 
 def _images_per_episode(scoring: Scoring) -> int:
@@ -192,9 +219,7 @@ def _images_per_episode(scoring: Scoring) -> int:
     return scoring.n_way * per_class
 
 
-def _score_chunk(
-    view: _View, rows: EpisodeRows, clock: Clock, device: torch.device
-) -> pd.DataFrame:
+def _score_chunk(view: _View, rows: EpisodeRows, clock: Clock, device: torch.device) -> _Scored:
     n_way = rows.class_ids_TN.shape[1]
     support_y_TS = torch.from_numpy(np.tile(rows.support_y_TS, view.copies)).to(device)
     query_y_TQ = torch.from_numpy(rows.query_y_TQ).to(device)
@@ -204,12 +229,14 @@ def _score_chunk(
     logits_TQN = view.predict(state, view.query(rows.query_TQ)).float()
     predicted = clock.now()
     nll_TQ = cross_entropy(logits_TQN.mT, query_y_TQ, reduction="none")
+    predicted_TQ = logits_TQN.argmax(-1)
     n_episodes = len(query_y_TQ)
-    return pd.DataFrame(
+    scored = pd.DataFrame(
         {
-            "accuracy": (logits_TQN.argmax(-1) == query_y_TQ).double().mean(1).cpu().numpy(),
+            "accuracy": (predicted_TQ == query_y_TQ).double().mean(1).cpu().numpy(),
             "nll": nll_TQ.double().mean(1).cpu().numpy(),
             "adapt_ms": 1000 * (adapted - start) / n_episodes,
             "predict_ms": 1000 * (predicted - adapted) / n_episodes,
         }
     )
+    return _Scored(scored, predicted_TQ.to(torch.int16).cpu().numpy())

@@ -110,8 +110,8 @@ class _Estimator:
         batch = f"{recipe.train_shape} {recipe.episodes_per_step} {recipe.batch_size}"
         units = self._once(f"step {network} {batch}", lambda: step_units(training, cls))
         validation = self._scoring_units(training, recipe.val_scoring, size, "val")
-        flops = self._unit_flops(training, size)
-        step = Step(step_images(recipe, cls), units * flops)
+        flops = self._unit_flops(training, size.image_size)
+        step = Step(step_images(recipe, cls), units * self._mean_flops(training, size))
         return estimate(recipe, step, validation * flops, self._rate(training, size))
 
     def scoring(self, cell: Cell) -> Cost:
@@ -120,7 +120,7 @@ class _Estimator:
         units = self._scoring_units(training, cell.scoring, size, "test")
         if not units:
             return Cost()
-        flops = units * self._unit_flops(training, size)
+        flops = units * self._unit_flops(training, size.image_size)
         return Cost(0, flops, flops / self._rate(training, size))
 
     def _scoring_units(
@@ -136,8 +136,16 @@ class _Estimator:
         of_episode = self._once(key, lambda: episode_units(training, cls, shape))
         return scored_episodes(scoring, images, disjoint=split == "test") * of_episode
 
-    def _unit_flops(self, training: Training, size: DataSize) -> float:
-        cls, px = self._place.learners[training.learner], size.image_size
+    def _mean_flops(self, training: Training, size: DataSize) -> float:
+        """Of one training image, where a part of them is smaller."""
+        since, flops = 0.0, 0.0
+        for until, edge in (*training.recipe.image_sizes, (1.0, size.image_size)):
+            flops += (until - since) * self._unit_flops(training, edge)
+            since = until
+        return flops
+
+    def _unit_flops(self, training: Training, px: int) -> float:
+        cls = self._place.learners[training.learner]
         key = f"unit {training.backbone} {training.backbone_options} {px}"
         return self._once(key, lambda: unit_flops(training, cls, px))
 

@@ -6,10 +6,11 @@ import os
 import platform
 import resource
 import subprocess
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "memory_gb": round(memory_bytes() / 2**30),
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "driver": gpu_driver() if device.type == "cuda" else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: package_version(name) for name in PACKAGES},
@@ -55,6 +57,45 @@ def processor_name() -> str:
         return platform.processor() or platform.machine()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def gpu_driver() -> str | None:
+    """The version of the GPU's driver; None where the system does not tell."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.splitlines()[0].strip()
+
+
+class ProcessorSeconds(NamedTuple):
+    """Processor time since some moment in the past: differences of two readings mean something.
+
+    own_s: of this process, all threads. busy_s: of all processors together, whoever used them,
+    what a virtual machine's host took away included; None where the system does not tell.
+    machine_s: what the processors could have given.
+    """
+
+    own_s: float
+    busy_s: float | None
+    machine_s: float
+
+
+def processor_seconds() -> ProcessorSeconds:
+    """Processor time of this process and of the whole machine (Linux)."""
+    own_s, machine_s = time.process_time(), time.monotonic() * (os.cpu_count() or 1)
+    try:
+        ticks = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    except OSError:
+        return ProcessorSeconds(own_s, None, machine_s)
+    idle, waiting = int(ticks[3]), int(ticks[4])
+    busy = sum(map(int, ticks)) - idle - waiting
+    return ProcessorSeconds(own_s, busy / os.sysconf("SC_CLK_TCK"), machine_s)
 
 
 def memory_bytes(device: torch.device | None = None) -> int:

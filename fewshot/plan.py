@@ -165,17 +165,27 @@ def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
 
 
 def _check_image_sizes(cell: Cell, learners: Learners, trained_px: int, scored_px: int) -> None:
-    """The backbone must take the images, and give as many features of those it is scored on."""
+    """The backbone must take the images, and give as many features of each size that it meets."""
     training, cls = cell.training, learners[cell.training.learner]
-    with torch.device("meta"):  # no weights are drawn: only the numbers of features are asked for
-        trained = build_backbone(training, cls, trained_px).out_dim
-        scored = build_backbone(training, cls, scored_px).out_dim
-    if trained != scored:
+
+    def features(px: int) -> int:
+        with torch.device("meta"):  # no weights are drawn: only the number of features is asked for
+            return build_backbone(training, cls, px).out_dim
+
+    trained = features(trained_px)
+    if trained != (scored := features(scored_px)):
         raise UserError(
             f"{cell.id}: {training.backbone} trained on images of {trained_px} px gives {trained} "
             f"features, and {scored} of the {scored_px} px of {cell.scored_on}: import that at "
             f"{trained_px} px, or choose a backbone that pools over the whole image"
         )
+    for _, edge in training.recipe.image_sizes:
+        if trained != (smaller := features(edge)):
+            raise UserError(
+                f"{cell.id}: recipe.image_sizes: {training.backbone} gives {smaller} features of "
+                f"images of {edge} px, and {trained} of {trained_px} px: choose a backbone that "
+                "pools over the whole image"
+            )
 
 
 # What is there -------------------------------------------------------------------------------

@@ -4,27 +4,28 @@ It is handed the training classes alone, and a function that scores a learner on
 episodes; it never holds a validation or test image.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.optim import SGD, Adam, Optimizer, RAdam
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from fewshot.clock import Clock
 from fewshot.config import Recipe
-from fewshot.episode import Images, episode_batch, episode_rows
+from fewshot.episode import Images, episode_batch, episode_rows, sent
+from fewshot.optimizers import Optimizer, lr_factor, make_optimizer
 from fewshot.protocols import Augment, Batch, EpisodeSource, ImageBatch, Learner
 from fewshot.sampling import draw_batch, draw_episode
 
 Validate = Callable[[Learner], float]
 Weights = dict[str, Any]
 EXPLODED = 1e4  # a loss above this is as lost as one that is not a number
-GPU_CHECK_EVERY = 50  # steps: reading the loss makes a GPU wait
+WARM_UP_STEPS = 1  # whose time is booked apart: kernels are chosen and memory is taken in them
+GPU_CHECK_EVERY = 50  # steps, after which a loss has come from a GPU without anyone waiting for it
+MOST_VALIDATION = 0.2  # of the time of training: more than that is said
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,21 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Spent:
-    """What a training cost. `seconds` by part of the step; validation is not in them."""
+    """What a training cost.
+
+    train_s: of all steps but the first, validation left out; `seconds`: of them, by part of the
+    step. warmup_s: of the first step, and of copying the images to a GPU. cpu_s: this process's
+    processor seconds in train_s. others: the share of the machine's processor time that others
+    used meanwhile, in 0..1; None where the system does not tell.
+    """
 
     steps: int
     images: int
     train_s: float
     validate_s: float
+    warmup_s: float
+    cpu_s: float
+    others: float | None
     seconds: dict[str, float]
 
 
@@ -90,25 +100,21 @@ def train(
     `validate` gives an accuracy; `say` is told of each validation.
     Raises DivergedError when the loss explodes or stops being a number.
     """
-    make_batch = _batches(learner, source, augment, recipe, seed, device)
-    optimizer = _optimizer(learner, recipe)
-    clock, curve = Clock(device), list[CurvePoint]()
-    good, good_step = _snapshot(learner), 0
-    best, best_step, best_accuracy = good, 0, -1.0
-    step = images = 0
-    validate_s = 0.0
+    clock, kept = Clock(device), _Kept(learner)
+    step = images = images_in_warmup = 0
+    warmup_s = validate_s = 0.0
     learner.train()
-    with _progress_bar() as bar:
+    with _progress_bar() as bar, clock.running():
+        make_batch = _batches(learner, source, augment, recipe, seed, device)
+        optimizer = make_optimizer(learner.parameters(), recipe)
+        losses = _Losses(device)
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
-            lr = recipe.lr * _lr_factor(recipe, progress)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            lr = _set_lr(optimizer, recipe, progress)
             with clock.part("data"):
-                batch = make_batch(step)
+                batch = make_batch(step, recipe.edge_at(progress, source.image_size))
             with clock.part("forward"):
                 loss = learner.loss(batch)
-            if device.type == "cpu" or step % GPU_CHECK_EVERY == 0:
-                _check(loss, step + 1, good_step, good, curve)
+            kept.check(losses.arrived(step + 1, loss))
             with clock.part("backward"):
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -116,32 +122,81 @@ def train(
                 optimizer.step()
             step += 1
             images += _image_count(batch)
+            if step == WARM_UP_STEPS:
+                warmup_s, images_in_warmup = clock.restart(), images
             progress = _progress(recipe, step, images, clock.total)
-            # The margin is for rounding: 49 * (1 / 49) is less than 1.
-            validation_due = progress * recipe.validations + 1e-9 >= len(curve) + 1
-            if validation_due:
-                loss_value = _check(loss, step, good_step, good, curve)
-                start = clock.now()
-                accuracy = validate(learner)
-                learner.train()
-                validate_s += clock.now() - start
-                curve.append(CurvePoint(step, clock.total, images, loss_value, lr, accuracy))
-                good, good_step = _snapshot(learner), step
-                if recipe.select == "best" and accuracy > best_accuracy:
-                    best, best_step, best_accuracy = good, step, accuracy
-                say(
-                    f"    {100 * progress:3.0f} %  {images:,} images  {clock.total:,.0f} s  "
-                    f"loss {loss_value:.3f}  val {100 * accuracy:.2f} %"
-                )
-            _report(bar, progress, images / clock.total, loss, curve)
-    _check(loss, step, good_step, good, curve)
-    if recipe.select == "best":
-        learner.load_state_dict(best)
-    else:
-        best_step = step
+            if _validation_is_due(recipe, len(kept.curve), progress, clock.total):
+                with clock.paused():
+                    kept.check([(step, loss)])
+                    start = clock.now()
+                    accuracy = validate(learner)
+                    learner.train()
+                    validate_s += clock.now() - start
+                    point = CurvePoint(step, clock.total, images, loss.item(), lr, accuracy)
+                    kept.add(point, learner)
+                    say(f"    {100 * progress:3.0f} %  {_words(point)}")
+            rate = (images - images_in_warmup) / max(clock.total, 1e-9)
+            _report(bar, progress, rate, loss, kept.curve)
+    kept.check([(step, loss)])
+    selected_step = kept.select(learner, recipe.select, step)
     learner.eval()
-    spent = Spent(step, images, clock.total, validate_s, dict(clock.seconds))
-    return Trained(curve, spent, best_step)
+    if recipe.validate_every_s and validate_s > MOST_VALIDATION * clock.total:
+        say(f"    validation took {validate_s:.0f} s beside {clock.total:.0f} s of training")
+    use = clock.use
+    spent = Spent(
+        step, images, clock.total, validate_s, warmup_s, use.cpu_s, use.others, clock.seconds
+    )
+    return Trained(kept.curve, spent, selected_step)
+
+
+class _Kept:
+    """The curve until now, and copies of the weights: those last validated, and the best."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        self.curve = list[CurvePoint]()
+        self._last = self._best = _snapshot(learner)
+        self._best_point: CurvePoint | None = None
+
+    def add(self, point: CurvePoint, learner: nn.Module) -> None:
+        """A validation of the learner as it is now."""
+        self.curve.append(point)
+        self._last = _snapshot(learner)
+        if self._best_point is None or point.val_accuracy > self._best_point.val_accuracy:
+            self._best, self._best_point = self._last, point
+
+    def check(self, losses: Iterable[tuple[int, Tensor]]) -> None:
+        """Raises DivergedError if the loss of a step is no number, or beyond all measure."""
+        for step, loss in losses:
+            value = loss.item()
+            if not abs(value) < EXPLODED:
+                good_step = self.curve[-1].step if self.curve else 0
+                raise DivergedError(value, step, good_step, self._last, self.curve)
+
+    def select(self, learner: nn.Module, which: str, step: int) -> int:
+        """Give the learner the weights of the best validation, or leave the last; their step."""
+        if which == "last" or self._best_point is None:
+            return step
+        learner.load_state_dict(self._best)
+        return self._best_point.step
+
+
+class _Losses:
+    """Losses to look at; a GPU's are sent for, and looked at some steps later."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._sent: tuple[int, Tensor, torch.cuda.Event] | None = None
+
+    def arrived(self, step: int, loss: Tensor) -> list[tuple[int, Tensor]]:
+        """Those that can be looked at without waiting, each with its step."""
+        if self._device.type == "cpu":
+            return [(step, loss)]
+        if step % GPU_CHECK_EVERY:
+            return []
+        sent = self._sent
+        self._sent = (step, loss.detach().to("cpu", non_blocking=True), torch.cuda.Event())
+        self._sent[2].record()
+        return [sent[:2]] if sent is not None and sent[2].query() else []
 
 
 def _batches(
@@ -151,36 +206,30 @@ def _batches(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-) -> Callable[[int], Batch]:
-    """The function from a step's number to its batch, of the kind that the learner trains on."""
+) -> Callable[[int, int], Batch]:
+    """The function from a step's number and the edge of its images, in pixels, to its batch: of
+    the kind that the learner trains on.
+    """
     images = Images(source, device)
     generator = torch.Generator(device).manual_seed(seed)
     rows_I = source.rows
     labels_I = np.repeat(np.arange(len(source.class_sizes)), source.class_sizes)
 
-    def image_batch(step: int) -> ImageBatch:
+    def image_batch(step: int, edge: int) -> ImageBatch:
         chosen = draw_batch(seed, step, len(rows_I), recipe.batch_size)
-        x_ICHW = images.augmented(rows_I[chosen], augment, generator)
-        return ImageBatch(x_ICHW, torch.from_numpy(labels_I[chosen]).to(device))
+        x_ICHW = images.augmented(rows_I[chosen], augment, generator, edge)
+        return ImageBatch(x_ICHW, sent(torch.from_numpy(labels_I[chosen]), device))
 
-    def episodes(step: int) -> Batch:
+    def episodes(step: int, edge: int) -> Batch:
         first = step * recipe.episodes_per_step
         drawn = [
             draw_episode(seed, source.split, index, source.class_sizes, recipe.train_shape)
             for index in range(first, first + recipe.episodes_per_step)
         ]
         rows = episode_rows(drawn, source.class_starts)
-        return episode_batch(rows, images, augment, generator)
+        return episode_batch(rows, images, augment, generator, edge)
 
     return image_batch if learner.trains_on == "images" else episodes
-
-
-def _optimizer(learner: nn.Module, recipe: Recipe) -> Optimizer:
-    parameters = [p for p in learner.parameters() if p.requires_grad]
-    if recipe.optimizer == "sgd":
-        return SGD(parameters, recipe.lr, 0.9, weight_decay=recipe.weight_decay, nesterov=True)
-    kind = {"adam": Adam, "radam": RAdam}[recipe.optimizer]
-    return kind(parameters, recipe.lr, weight_decay=recipe.weight_decay)
 
 
 def _progress(recipe: Recipe, step: int, images: int, seconds: float) -> float:
@@ -197,24 +246,27 @@ def _progress(recipe: Recipe, step: int, images: int, seconds: float) -> float:
     return max(shares)
 
 
-def _lr_factor(recipe: Recipe, progress: float) -> float:
-    """The learning rate over its peak, at this share of the budget."""
-    if recipe.schedule == "constant":
-        return 1.0
-    warmup = recipe.warmup if recipe.schedule == "one_cycle" else 0.0
-    if progress < warmup:
-        return 0.04 + 0.96 * progress / warmup  # one cycle starts at a 25th (Smith, 2018)
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+def _set_lr(optimizer: Optimizer, recipe: Recipe, progress: float) -> float:
+    """Give the optimiser the learning rate of this share of the budget; that of the recipe."""
+    factor = lr_factor(recipe, progress)
+    for group in optimizer.param_groups:
+        group["lr"] = recipe.lr * factor
+    return recipe.lr * factor
 
 
-def _check(
-    loss: torch.Tensor, step: int, good_step: int, good: Weights, curve: list[CurvePoint]
-) -> float:
-    """The loss as a number. Raises DivergedError if it is none, or beyond all measure."""
-    value = loss.item()
-    if not abs(value) < EXPLODED:
-        raise DivergedError(value, step, good_step, good, curve)
-    return value
+def _validation_is_due(recipe: Recipe, done: int, progress: float, seconds: float) -> bool:
+    """By shares of the budget, or by seconds; then the end of the training is validated too."""
+    # The margin is for rounding: 49 * (1 / 49) is less than 1.
+    if recipe.validate_every_s is None:
+        return progress * recipe.validations + 1e-9 >= done + 1
+    return progress >= 1 or seconds >= recipe.validate_every_s * (done + 1)
+
+
+def _words(point: CurvePoint) -> str:
+    return (
+        f"{point.images:,} images  {point.seconds:,.0f} s  loss {point.loss:.3f}  "
+        f"val {100 * point.val_accuracy:.2f} %"
+    )
 
 
 def _image_count(batch: Batch) -> int:
@@ -236,7 +288,7 @@ def _report(
     bar: "tqdm[Any]",
     progress: float,
     rate: float,
-    loss: torch.Tensor,
+    loss: Tensor,
     curve: list[CurvePoint],
 ) -> None:
     # The loss is read only when the bar is due to be drawn: reading it waits for the device.

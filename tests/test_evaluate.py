@@ -28,8 +28,8 @@ def make_learner(name):
     return small_learner(name, 8, **ways_of(name, SCORING.n_way))
 
 
-def score(learner, source, scoring=SCORING, augment=AUGMENTS["none"]):
-    return evaluate(learner, source, scoring, augment, CPU)
+def score(learner, source, scoring=SCORING, augment=AUGMENTS["none"], **options):
+    return evaluate(learner, source, scoring, augment, CPU, **options)
 
 
 def drawn(source, scoring):
@@ -68,7 +68,7 @@ def one_chunk(monkeypatch):
 
 
 def one_by_one(learner, source, scoring):
-    """Accuracy and nll of each episode, in the plainest way: an episode, an image at a time."""
+    """Accuracy, nll and predictions of each episode, in the plainest way: an image at a time."""
     rows = []
     for episode in drawn(source, scoring):
         starts = source.class_starts[episode.class_ids_N]
@@ -86,25 +86,32 @@ def one_by_one(learner, source, scoring):
             torch.tensor([[y for _, y in support]]),
             scoring.n_way,
         )
-        right, nll = [], []
+        called, right, nll = [], [], []
         for x, y in queries:
             logits_N = learner.predict(state, x[None, None])[0, 0].double()
-            right.append(float(logits_N.argmax() == y))
+            called.append(int(logits_N.argmax()))
+            right.append(float(called[-1] == y))
             nll.append(float(logits_N.logsumexp(0) - logits_N[y]))
-        rows.append((np.mean(right), np.mean(nll)))
-    return np.array(rows).T
+        rows.append((np.mean(right), np.mean(nll), called))
+    return [np.array(column) for column in zip(*rows, strict=True)]
 
 
 @pytest.mark.parametrize("name", ["pixels", "protonet", "transfer"])
 def test_each_episode_scores_what_a_plain_loop_says(name):
     learner, source = make_learner(name), make_source(noise=300 if name == "pixels" else 90)
-    scored = score(learner, source).episodes
+    whole = score(learner, source, keep=5)
+    scored, kept = whole.episodes, whole.predictions
     with torch.no_grad():
-        accuracy, nll = one_by_one(learner, source, SCORING)
+        accuracy, nll, called = one_by_one(learner, source, SCORING)
     assert len(set(accuracy)) > 2  # or the test would see little
     assert scored.accuracy.to_numpy() == pytest.approx(accuracy)
     assert scored.nll.to_numpy() == pytest.approx(nll, rel=1e-3, abs=1e-4)
     assert list(scored.episode) == list(range(SCORING.episodes))
+    n_queries = SCORING.n_way * SCORING.n_query
+    assert list(kept.columns) == ["episode", "query", "predicted"]
+    assert list(kept.episode) == list(np.arange(5).repeat(n_queries))
+    assert list(kept["query"]) == list(range(n_queries)) * 5
+    np.testing.assert_array_equal(kept.predicted, called[:5].ravel())
 
 
 def test_the_accuracy_of_a_score_is_the_mean_over_its_episodes(source):
@@ -144,6 +151,28 @@ def test_chunks_do_not_matter(monkeypatch, chunk_bytes, on_images):
     assert parts.episodes.nll.to_numpy() == pytest.approx(whole.episodes.nll, rel=1e-4, abs=1e-5)
     assert (parts.episodes.episode == whole.episodes.episode).all()
     assert parts.digest == whole.digest
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 2_000])
+@pytest.mark.parametrize("keep", [1, 5, 12, 100])
+def test_predictions_are_kept_of_the_first_episodes_however_they_fall_into_chunks(
+    monkeypatch, chunk_bytes, keep
+):
+    learner, source = make_learner("pixels"), make_source(noise=300)
+    whole = score(learner, source, keep=SCORING.episodes).predictions
+    monkeypatch.setattr("fewshot.evaluate.CHUNK_BYTES", {"cpu": chunk_bytes})
+    parts = score(learner, source, keep=keep).predictions
+    assert parts.equals(whole[whole.episode < keep].reset_index(drop=True))
+    assert parts.episode.nunique() == min(keep, SCORING.episodes)
+    assert all(np.issubdtype(kind, np.integer) and kind.itemsize <= 4 for kind in parts.dtypes)
+
+
+def test_keeping_predictions_changes_nothing_else(source):
+    learner, columns = make_learner("pixels"), ["episode", "accuracy", "nll"]
+    plain, kept = score(learner, source), score(learner, source, keep=3)
+    assert plain.predictions is None
+    assert plain.episodes[columns].equals(kept.episodes[columns])
+    assert plain.digest == kept.digest
 
 
 def test_small_chunks_hold_one_episode_each(source, monkeypatch):

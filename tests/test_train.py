@@ -14,9 +14,11 @@ from fewshot.config import Recipe, Scoring
 from fewshot.data.augment import AUGMENTS
 from fewshot.episode import Images
 from fewshot.evaluate import evaluate
+from fewshot.host import ProcessorSeconds
 from fewshot.learners import LEARNERS
+from fewshot.optimizers import lr_factor
 from fewshot.protocols import Learner
-from fewshot.train import DivergedError, _lr_factor, curve_rows, train
+from fewshot.train import DivergedError, curve_rows, train
 
 CPU = torch.device("cpu")
 SMALL = Recipe(
@@ -84,15 +86,22 @@ def train_source():
 
 @pytest.fixture
 def time(monkeypatch):
-    """A clock that moves an eighth of a second at each reading: half a second for each step."""
+    """A clock that moves when a test says so: powers of two, so that sums are exact."""
     time = SimpleNamespace(now=64.0)
-
-    def perf_counter():
-        time.now += 0.125
-        return time.now
-
-    monkeypatch.setattr("fewshot.clock.time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr("fewshot.clock.time", SimpleNamespace(perf_counter=lambda: time.now))
     return time
+
+
+class Slow(Toy):
+    """A toy whose every step takes half a second, and the first one, as kernels load, 32."""
+
+    def __init__(self, time):
+        super().__init__()
+        self.time = time
+
+    def loss(self, batch):
+        self.time.now += 0.5 if self.weights else 32
+        return super().loss(batch)
 
 
 def make_learner(name, filters=4):
@@ -129,18 +138,17 @@ def test_images_of_episodes_count_support_and_query(train_source):
     assert (spent.steps, spent.images) == (2, 2 * 2 * 3 * (1 + 2))
 
 
-@pytest.mark.usefixtures("time")
-def test_a_budget_of_seconds_is_kept_exactly(train_source):
-    spent = run(Toy(), train_source, replace(SMALL, steps=None, seconds=4.0)).spent
-    assert (spent.steps, spent.train_s) == (8, 4.0)
+def test_a_budget_of_seconds_is_kept_exactly_and_the_first_step_is_not_in_it(train_source, time):
+    spent = run(Slow(time), train_source, replace(SMALL, steps=None, seconds=4.0)).spent
+    assert (spent.steps, spent.train_s, spent.warmup_s) == (9, 4.0, 32.0)
+    assert spent.seconds == {"data": 0.0, "forward": 4.0, "backward": 0.0, "optimizer": 0.0}
 
 
-@pytest.mark.usefixtures("time")
-def test_the_first_budget_to_run_out_ends_training(train_source):
-    budgets = {"steps": 6, "images": 8 * 6, "seconds": 0.5 * 6}
+def test_the_first_budget_to_run_out_ends_training(train_source, time):
+    budgets = {"steps": 7, "images": 8 * 7, "seconds": 0.5 * 6}
     for short in budgets:
         recipe = replace(SMALL, **{k: v * (1 if k == short else 3) for k, v in budgets.items()})
-        assert run(Toy(), train_source, recipe).spent.steps == 6
+        assert run(Slow(time), train_source, recipe).spent.steps == 7
 
 
 def test_time_to_validate_is_not_time_to_train(train_source, time):
@@ -148,12 +156,48 @@ def test_time_to_validate_is_not_time_to_train(train_source, time):
         time.now += 1000
 
     recipe = replace(SMALL, steps=None, seconds=4.0, validations=4)
-    trained = run(Toy(), train_source, recipe, Script(then=think))
-    assert trained.spent.steps == 8
-    assert trained.spent.train_s == 4.0
-    assert trained.spent.seconds == dict.fromkeys(("data", "forward", "backward", "optimizer"), 1.0)
-    assert 4000 <= trained.spent.validate_s < 4010
+    trained = run(Slow(time), train_source, recipe, Script(then=think))
+    assert (trained.spent.steps, trained.spent.train_s) == (9, 4.0)
+    assert trained.spent.validate_s == 4000
     assert [point.seconds for point in trained.curve] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_validation_by_seconds_has_one_cadence_and_sees_the_end(train_source, time):
+    recipe = replace(SMALL, steps=None, seconds=4.0, validations=0, validate_every_s=1.5)
+    curve = run(Slow(time), train_source, recipe).curve
+    assert [point.seconds for point in curve] == [1.5, 3.0, 4.0]
+
+
+def test_validation_that_takes_more_than_a_fifth_of_the_training_is_said(train_source, time):
+    def said(seconds):
+        def think():
+            time.now += seconds
+
+        lines = []
+        recipe = replace(SMALL, steps=None, seconds=4.0, validations=0, validate_every_s=2)
+        run(Slow(time), train_source, recipe, Script(then=think), say=lines.append)
+        return any("validation took" in line for line in lines)
+
+    assert said(0.5)
+    assert not said(0.25)
+
+
+def test_who_used_the_processors_is_measured_while_the_clock_runs(train_source, time, monkeypatch):
+    """Four processors: this process uses one, others half a one, but for the validation's time."""
+    validating = []
+
+    def processor_seconds():
+        busy = 1.5 * time.now - sum(validating)
+        return ProcessorSeconds(time.now - sum(validating), busy, 4 * time.now)
+
+    def think():
+        time.now += 1000
+        validating.append(1000)
+
+    monkeypatch.setattr("fewshot.host.processor_seconds", processor_seconds)
+    recipe = replace(SMALL, steps=None, seconds=4.0, validations=2)
+    spent = run(Slow(time), train_source, recipe, Script(then=think)).spent
+    assert (spent.cpu_s, spent.others) == (4.0, 0.125)
 
 
 @pytest.mark.parametrize(
@@ -167,20 +211,20 @@ def test_time_to_validate_is_not_time_to_train(train_source, time):
 def test_the_schedule_at_its_start_its_turn_and_its_end(schedule, factors):
     recipe = Recipe(schedule=schedule, warmup=0.2)
     for progress, factor in factors.items():
-        assert _lr_factor(recipe, progress) == pytest.approx(factor, abs=1e-12)
+        assert lr_factor(recipe, progress) == pytest.approx(factor, abs=1e-12)
 
 
 def test_one_cycle_without_warm_up_is_a_cosine():
     for progress in (0.0, 0.3, 1.0):
-        assert _lr_factor(Recipe(warmup=0.0), progress) == pytest.approx(
-            _lr_factor(Recipe(schedule="cosine"), progress)
+        assert lr_factor(Recipe(warmup=0.0), progress) == pytest.approx(
+            lr_factor(Recipe(schedule="cosine"), progress)
         )
 
 
 def test_the_learning_rate_of_each_step_follows_the_share_of_the_budget_spent(train_source):
     recipe = replace(SMALL, steps=10, validations=10, lr=0.5)
     curve = run(Toy(), train_source, recipe).curve
-    expected = [0.5 * _lr_factor(recipe, step / 10) for step in range(10)]
+    expected = [0.5 * lr_factor(recipe, step / 10) for step in range(10)]
     assert [point.lr for point in curve] == pytest.approx(expected)
     rates = [point.lr for point in curve]
     assert max(rates) == rates[2] == 0.5
@@ -195,7 +239,7 @@ def test_the_learning_rate_reaches_the_optimizer(train_source):
     assert toy.weights[1] == pytest.approx(0.5 / 25, rel=1e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "radam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "radam", "muon"])
 def test_every_optimizer_descends(train_source, optimizer):
     toy = Toy()
     run(toy, train_source, replace(SMALL, optimizer=optimizer, schedule="constant"))
