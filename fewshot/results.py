@@ -3,6 +3,7 @@
 A folder is written under a temporary name and renamed, so that one with its final name is whole.
 
     <results>/<benchmark>/<cell id>/     run.json  curve.csv  episodes.parquet  disjoint.parquet
+                                         examples.parquet
     <results>/trainings/<training id>/   training.json  curve.csv  checkpoint.pt
 """
 
@@ -21,9 +22,11 @@ SCHEMA = 1
 TRAININGS = "trainings"
 CELL_FILES = ("run.json", "curve.csv", "episodes.parquet")
 DISJOINT = "disjoint.parquet"
+EXAMPLES = "examples.parquet"
 TRAINING_FILES = ("training.json", "curve.csv", "checkpoint.pt")
 RUN_KEYS = {"cell", "config", "dataset", "episodes_digest", "protocol", "training", "host", "git"}
 EPISODE_COLUMNS = {"accuracy", "nll", "adapt_ms", "predict_ms"}
+EXAMPLE_COLUMNS = {"episode", "query", "predicted"}
 CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
 
 
@@ -32,12 +35,15 @@ class CellResult:
     """A finished cell as it stands on disk: `run` is run.json, `episodes` a row an episode.
 
     disjoint: rows of episodes that share no image; cells of earlier versions have none.
+    examples: what the learner called each query image of the first episodes (episode, query,
+    predicted; see `evaluate.Score`); cells of earlier versions have none.
     """
 
     path: Path
     run: dict[str, Any]
     episodes: pd.DataFrame
     disjoint: pd.DataFrame | None
+    examples: pd.DataFrame | None = None
 
 
 def is_complete(folder: Path, files: Sequence[str] = CELL_FILES) -> bool:
@@ -51,14 +57,16 @@ def write_cell(
     curve: Sequence[Mapping[str, Any]],
     episodes: pd.DataFrame,
     disjoint: pd.DataFrame | None = None,
+    examples: pd.DataFrame | None = None,
 ) -> None:
     """Write the files of a cell, all or none; an older cell of that name is replaced."""
     with new_folder(folder) as temporary:
         write_json(temporary / "run.json", {"schema": SCHEMA, **run})
         write_curve(temporary / "curve.csv", curve)
         episodes.to_parquet(temporary / "episodes.parquet", index=False)
-        if disjoint is not None:
-            disjoint.to_parquet(temporary / DISJOINT, index=False)
+        for name, rows in ((DISJOINT, disjoint), (EXAMPLES, examples)):
+            if rows is not None:
+                rows.to_parquet(temporary / name, index=False)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -108,20 +116,21 @@ def read_cell(folder: Path) -> CellResult:
         raise UserError(f"{folder / 'run.json'}: schema {schema}, expected {SCHEMA}")
     if missing := RUN_KEYS - run.keys():
         raise UserError(f"{folder / 'run.json'}: no {', '.join(sorted(missing))}")
-    disjoint = folder / DISJOINT
+    disjoint, examples = folder / DISJOINT, folder / EXAMPLES
     return CellResult(
         folder,
         run,
-        _read_episodes(folder / "episodes.parquet"),
-        _read_episodes(disjoint) if disjoint.is_file() else None,
+        _read_rows(folder / "episodes.parquet", EPISODE_COLUMNS),
+        _read_rows(disjoint, EPISODE_COLUMNS) if disjoint.is_file() else None,
+        _read_rows(examples, EXAMPLE_COLUMNS) if examples.is_file() else None,
     )
 
 
-def _read_episodes(path: Path) -> pd.DataFrame:
+def _read_rows(path: Path, columns: set[str]) -> pd.DataFrame:
     try:
-        episodes = pd.read_parquet(path)
+        rows = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    if missing := EPISODE_COLUMNS - set(episodes.columns):
+    if missing := columns - set(rows.columns):
         raise UserError(f"{path}: no {', '.join(sorted(missing))}")
-    return episodes
+    return rows

@@ -32,6 +32,7 @@ from fewshot.train import DivergedError, curve_rows, train
 
 Say = Callable[[str], None]
 DIVERGED = "diverged"  # folder of trainings that did: their last good weights and their curve
+KEPT_EPISODES = 8  # whose single predictions a cell keeps: the report shows some of them
 COPIES_AUGMENT = "crop_flip_jitter"  # of the support, as Tian et al. (2020) did
 
 
@@ -114,10 +115,13 @@ def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
         source = replace(source, mean=train_source.mean, std=train_source.std)
     host.reset_peak_memory(run.device)
     augment = AUGMENTS[COPIES_AUGMENT]
-    score = evaluate(learner, source, cell.scoring, augment, run.device, disjoint=True)
+    score = evaluate(
+        learner, source, cell.scoring, augment, run.device, disjoint=True, keep=KEPT_EPISODES
+    )
     record = _run_record(cell, learner, train_source, source, score, spent, run)
+    rows = score.episodes, score.disjoint, score.predictions
     with only_writer(place.cell_folder(cell)):
-        write_cell(place.cell_folder(cell), record, curve, score.episodes, score.disjoint)
+        write_cell(place.cell_folder(cell), record, curve, *rows)
     run.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
@@ -158,9 +162,10 @@ def _run_training(cell: Cell, learner: Learner, run: _Run) -> None:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
         write_json(temporary / "training.json", record)
+    busy = f", others used {100 * spent.others:.0f} % of the machine" if spent.others else ""
     run.say(
-        f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s "
-        f"({spent.images / spent.train_s:,.0f} images/s)"
+        f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s"
+        f"{busy}; warm-up {spent.warmup_s:.1f} s"
     )
 
 
@@ -194,6 +199,8 @@ def _run_record(
             "accuracy": score.accuracy,
             "embed_s": score.embed_s,
             "total_s": score.total_s,
+            "cpu_s": score.use.cpu_s,
+            "others": score.use.others,
             "peak_memory_mb": _megabytes(host.peak_memory_bytes(run.device)),
         },
         "host": run.host,

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from base64 import b64decode
+from dataclasses import replace
+from functools import lru_cache
 from html.parser import HTMLParser
 from io import BytesIO
 from itertools import combinations
@@ -22,7 +24,9 @@ from PIL import Image
 from fewshot import report
 from fewshot.compare import compare
 from fewshot.data import import_dataset
-from fewshot.data.splits import parse_split
+from fewshot.data.source import Reading
+from fewshot.data.splits import load_split, parse_split
+from fewshot.data.store import open_store, write_store
 from fewshot.errors import UserError
 from fewshot.published import published_numbers
 from fewshot.report import render_report, verdicts
@@ -34,7 +38,7 @@ from fewshot.report.literature import published_lines
 from fewshot.results import read_cells, write_cell
 from fewshot.rows import HOLE, table_rows
 from fewshot.sampling import EpisodeShape, draw_episode, episodes_digest
-from fewshot.tables import render
+from fewshot.tables import View, render
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "results" / "cifar_fs"
@@ -105,7 +109,8 @@ def on_disk(cells, folder, curve=CURVE):
     """The cells as `read_cells` gives them; folders have numbers, as names may be anything."""
     for i, cell in enumerate(cells):
         trained = cell.run["training"] is not None
-        write_cell(folder / f"{i:03}", cell.run, curve if trained else [], cell.episodes)
+        lines = curve if trained else []
+        write_cell(folder / f"{i:03}", cell.run, lines, cell.episodes, cell.disjoint, cell.examples)
     return read_cells(folder)
 
 
@@ -122,7 +127,9 @@ def cells(tmp_path):
 
 def test_the_headline_has_the_numbers_of_the_table(cells):
     header, *rows = page_of(cells).tables["results"]
-    expected = [line for line in render(cells, "md").splitlines() if line.startswith("|")]
+    view = View(columns=("scores", "training", "images", "ms/episode", "seeds", "protocol"))
+    markdown = render(cells, "md", view=view)
+    expected = [line for line in markdown.splitlines() if line.startswith("|")]
     table = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in expected]
     places = {name: table[0].index(name) for name in table[0]}
     shown = [row for row in rows if row]
@@ -458,13 +465,17 @@ def birds(tmp_path_factory):
     return data_dir, store
 
 
+@lru_cache
+def digest_of(shape, sizes):
+    return episodes_digest(draw_episode(0, "test", i, sizes, shape) for i in range(2000))
+
+
 def scored_on(store, *learners, n_way=3, shots=(1, 5), fingerprint=None, digest=None):
     """Cells of these learners on the first episodes of the test split."""
-    sizes = [PER_CLASS] * len(parse_split(SPLIT).test)
+    sizes = (PER_CLASS,) * len(parse_split(SPLIT).test)
     cells = []
     for shot in shots:
-        shape = EpisodeShape(n_way, shot, 15)
-        drawn = episodes_digest(draw_episode(0, "test", i, sizes, shape) for i in range(2000))
+        drawn = digest_of(EpisodeShape(n_way, shot, 15), sizes)
         for k, learner in enumerate(learners):
             accuracies = (np.arange(6) + k + shot) / 45
             cells.append(
@@ -479,6 +490,27 @@ def scored_on(store, *learners, n_way=3, shots=(1, 5), fingerprint=None, digest=
                 )
             )
     return cells
+
+
+def answered(cell, kept=4, seed=0, sizes=(PER_CLASS,) * 4):
+    """The cell with predictions of its first episodes, drawn at random, and their accuracies."""
+    rng, config = np.random.default_rng(seed), cell.run["config"]["scoring"]
+    shape = EpisodeShape(config["n_way"], config["n_shot"], config["n_query"])
+    accuracy, frames = cell.episodes["accuracy"].to_numpy().copy(), []
+    for i in range(kept):
+        labels = draw_episode(0, "test", i, sizes, shape).query_y_Q
+        predicted = rng.integers(0, shape.n_way, len(labels))
+        accuracy[i] = (predicted == labels).mean()
+        queries = np.arange(len(labels))
+        frames.append(pd.DataFrame({"episode": i, "query": queries, "predicted": predicted}))
+    examples = pd.concat(frames, ignore_index=True).astype(np.int16)
+    return replace(cell, episodes=cell.episodes.assign(accuracy=accuracy), examples=examples)
+
+
+def answer_tables(page):
+    """The tables of what learners called the queries of each class, in the order of the page."""
+    tables = page.tables.values()
+    return [[row for row in t if row] for t in tables if any("right, of" in " ".join(r) for r in t)]
 
 
 def pixels_of(uri):
@@ -522,6 +554,163 @@ def test_accuracies_are_those_of_that_very_episode(birds):
     assert "100.0" not in "".join(page.text)
 
 
+def test_every_query_is_marked_with_what_each_learner_called_it(birds):
+    data_dir, store = birds
+    made = scored_on(store, "mtl", "maml")
+    cells = [answered(cell, seed=i) for i, cell in enumerate(made)]
+    rows = table_rows(cells)
+    (found,) = data_set_examples(cells, rows, data_dir)
+    assert (found.answered, found.without) == (["birds 3w1s", "birds 3w5s"], [])
+    tables = answer_tables(page_of(cells_without_curves(cells), data_dir))
+    assert len(tables) == 4 * 3
+    by_name = {
+        (c.run["config"]["training"]["learner"], column): c
+        for c, column in zip(cells, ["3w1s", "3w1s", "3w5s", "3w5s"], strict=True)
+    }
+    for number in range(4):
+        drawn = draw_episode(0, "test", number, [PER_CLASS] * 4, EpisodeShape(3, 5, 15))
+        names = [c.name for c in found.examples[number].classes]
+        for label in range(3):
+            queries, table = drawn.query_y_Q == label, tables[3 * number + label]
+            assert len(table) == 1 + 2 * 3  # images; for each column the count and two learners
+            for column, (count, *lines) in (("3w1s", table[1:4]), ("3w5s", table[4:])):
+                assert count[0] == f"{column}: right, of 2"
+                right = np.zeros(15, int)
+                for name, *marks in lines:
+                    kept = by_name[name.split("/")[0], column].examples
+                    called = kept[kept.episode == number].predicted.to_numpy()[queries]
+                    right += called == label
+                    assert marks == [
+                        "✓" if c == label else f"✗ {'ABC'[c]} {names[c]}" for c in called
+                    ]
+                assert list(map(int, count[1:])) == right.tolist()
+
+
+def test_the_right_queries_of_a_learner_are_as_many_as_its_accuracy_says(birds):
+    data_dir, store = birds
+    cells = [answered(cell) for cell in scored_on(store, "mtl", shots=(5,))]
+    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    for example in found.examples:
+        (percent,) = example.outcomes[0].percents
+        right = sum(sum(c.answers[0].right) for c in example.classes)
+        assert right / 45 == pytest.approx(percent / 100)
+
+
+def test_rows_that_kept_no_predictions_are_left_out_and_named(birds):
+    data_dir, store = birds
+    mtl_1, maml_1, mtl_5, maml_5 = scored_on(store, "mtl", "maml")
+    (pixels,) = scored_on(store, "pixels", shots=(5,))
+    cells = [answered(mtl_1), maml_1, answered(mtl_5), answered(maml_5), pixels]
+    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    assert sorted(found.without) == ["maml/conv4 (3w1s)", "pixels/conv4"]
+    lines = {
+        answers.column: {line.name for line in answers.lines}
+        for answers in found.examples[0].classes[0].answers
+    }
+    assert lines == {"birds 3w1s": {"mtl/conv4"}, "birds 3w5s": {"mtl/conv4", "maml/conv4"}}
+    page = page_of(cells_without_curves(cells), data_dir)
+    assert "they got right: maml (3w1s), pixels." in " ".join("".join(page.text).split())
+
+
+def test_without_any_predictions_the_page_says_so_once_and_offers_no_choice(birds):
+    data_dir, store = birds
+    page = page_of(cells_without_curves(scored_on(store, "mtl")), data_dir)
+    assert "which queries they got right: all rows here." in " ".join("".join(page.text).split())
+    assert not answer_tables(page)
+    assert not [attrs for _, attrs in page.tags if "data-answers" in attrs]
+
+
+def test_an_episode_of_which_a_learner_kept_nothing_lacks_its_line_alone(birds):
+    data_dir, store = birds
+    few, many = scored_on(store, "few", "many", shots=(5,))
+    cells = [answered(few, kept=2), answered(many)]
+    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    lines = [[line.name for line in e.classes[0].answers[0].lines] for e in found.examples]
+    assert sorted(lines[1]) == ["few/conv4", "many/conv4"]
+    assert lines[2] == lines[3] == ["many/conv4"]
+    assert found.without == ["few/conv4"]
+
+
+def test_each_training_seed_has_a_line_of_its_own(birds):
+    data_dir, store = birds
+    cells = [
+        answered(
+            made_cell(
+                "mtl",
+                *[0.5] * 6,
+                dataset="birds",
+                n_way=3,
+                seed=seed,
+                fingerprint=store.fingerprint,
+                digest=scored_on(store, "mtl", shots=(5,))[0].run["episodes_digest"],
+            ),
+            seed=seed,
+        )
+        for seed in (0, 1)
+    ]
+    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (answers,) = found.examples[0].classes[0].answers
+    assert [line.name for line in answers.lines] == ["mtl/conv4, seed 0", "mtl/conv4, seed 1"]
+    assert answers.lines[0].predicted != answers.lines[1].predicted
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda rows: rows.assign(predicted=(rows.predicted + 1) % 3),  # another accuracy
+        lambda rows: rows.assign(predicted=rows.predicted.replace(0, 3)),  # no such label
+        lambda rows: rows[rows["query"] != 7],
+        lambda rows: pd.concat([rows, rows[:1]]),
+    ],
+)
+def test_predictions_of_other_episodes_are_one_clear_line(wrong, birds):
+    data_dir, store = birds
+    (cell,) = scored_on(store, "mtl", shots=(5,))
+    cell = answered(cell)
+    cell = replace(cell, examples=wrong(cell.examples))
+    with pytest.raises(UserError, match=f"{cell.run['cell']}: .*not those of episode 0$"):
+        data_set_examples([cell], table_rows([cell]), data_dir)
+
+
+def test_the_order_in_which_predictions_were_written_does_not_matter(birds):
+    data_dir, store = birds
+    (cell,) = scored_on(store, "mtl", shots=(5,))
+    cell = answered(cell)
+    mixed = replace(cell, examples=cell.examples.sample(frac=1, random_state=0))
+    one, other = (data_set_examples([c], table_rows([c]), data_dir) for c in (cell, mixed))
+    assert one == other
+
+
+def test_names_of_classes_and_learners_stay_text_among_the_answers(tmp_path):
+    names = [f"{i}{name}" for i, name in enumerate(EVIL) if "/" not in name]
+    names = ["0train", "1val", *names]
+    split = "".join(
+        f"{part} = {json.dumps(chosen)}\n"
+        for part, chosen in (("train", names[:1]), ("val", names[1:2]), ("test", names[2:]))
+    )
+    sizes = dict.fromkeys(sorted(names), PER_CLASS)
+    images = np.zeros((len(names) * PER_CLASS, PX, PX, 3), np.uint8)
+    reading = Reading(sizes, lambda start, stop: iter([images[start:stop]]), {})
+    store = write_store(tmp_path / "birds", reading, PX, {"split.toml": split})
+    test_sizes = (PER_CLASS,) * (len(names) - 2)
+    digest = digest_of(EpisodeShape(3, 5, 15), test_sizes)
+    cells = [
+        answered(cell, sizes=test_sizes)
+        for cell in scored_on(store, *EVIL, shots=(5,), digest=digest)
+    ]
+    page = page_of(cells_without_curves(cells), tmp_path)
+    tables = answer_tables(page)
+    assert len(tables) == 4 * 3
+    lines = {line[0] for line in tables[0][2:]}
+    assert lines == set(EVIL)
+    marks = {mark[4:] for table in tables for line in table[2:] for mark in line[1:] if mark != "✓"}
+    assert marks <= set(names[2:])
+    assert len(marks) > 2
+    assert not [tag for tag, attrs in page.tags if tag == "img" and "onerror" in attrs]
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 3
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [({"fingerprint": "0123"}, "not those that were scored"), ({"digest": "4567"}, "not those of")],
@@ -561,6 +750,30 @@ def test_many_data_sets_share_the_space(birds):
 
 
 # Size
+
+
+@pytest.mark.slow
+def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_small(tmp_path):
+    """Images of noise, which no PNG makes smaller, and learners that are mostly wrong."""
+    test = load_split("cifar-fs").classes("test")
+    names, sizes = sorted({*load_split("cifar-fs").train, *load_split("cifar-fs").val, *test}), 40
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (len(names) * sizes, 32, 32, 3), np.uint8)
+    reading = Reading(
+        dict.fromkeys(names, sizes), lambda start, stop: iter([noise[start:stop]]), {}
+    )
+    write_store(tmp_path / "cifar-fs", reading, 32)
+    fingerprint = open_store(tmp_path / "cifar-fs").fingerprint
+    cells, test_sizes = [], (sizes,) * len(test)
+    for i, cell in enumerate(read_cells(COMMITTED)):
+        scoring = cell.run["config"]["scoring"]
+        shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
+        cell.run["dataset"]["fingerprint"] = fingerprint
+        cell.run["episodes_digest"] = digest_of(shape, test_sizes)
+        cells.append(answered(cell, seed=i, sizes=test_sizes))
+    text = render_report(cells, tmp_path)
+    assert text.count("✗") > 5000
+    assert len(text.encode()) < MOST_BYTES
 
 
 @pytest.mark.slow

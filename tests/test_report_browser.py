@@ -12,11 +12,11 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from test_report import COMMITTED, CURVE, scored_on
+from test_report import COMMITTED, CURVE, answered, on_disk, scored_on
 
 from fewshot.data import import_dataset
 from fewshot.report import write_report
-from fewshot.results import read_cells, write_cell
+from fewshot.results import read_cells
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -87,11 +87,10 @@ def made_folder(folder, data_dir):
         made_cell("maml", *base, train_s=400.0, backbone="resnet12", batch_norm="query"),
         made_cell("pixels", *(base - 0.2), trained=False, training_classes=None),
         made_cell("mtl", *base, dataset=EVIL_SET),
-        *scored_on(store, "mtl", "maml"),
+        *map(answered, scored_on(store, "mtl", "maml")),
+        *scored_on(store, "fomaml", shots=(1,)),
     ]
-    for i, cell in enumerate(cells):
-        trained = cell.run["training"] is not None
-        write_cell(folder / "cells" / f"{i:02}", cell.run, CURVE if trained else [], cell.episodes)
+    on_disk(cells, folder / "cells")
     return folder / "cells"
 
 
@@ -414,12 +413,41 @@ def test_pictures_of_episodes_are_there(driver, made_page):
     open_page(driver, made_page)
     driver.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
     loaded = (
-        "const all = [...document.querySelectorAll('.images img')];"
+        "const all = [...document.querySelectorAll('.images img, .answers img')];"
         "all.forEach(i => { i.loading = 'eager' });"
         "return [all.length, all.filter(i => i.naturalWidth === 8).length]"
     )
     until(driver, lambda: len(set(driver.execute_script(loaded))) == 1)
     assert driver.execute_script(loaded)[0] > 100
+
+
+def test_answers_are_those_at_the_chosen_shape_by_mouse_and_by_key(driver, made_page):
+    def shown():
+        script = (
+            "return [...new Set([...document.querySelectorAll('details[open] .answers tbody')]"
+            ".filter(body => body.checkVisibility()).map(body => body.dataset.column))]"
+        )
+        return driver.execute_script(script)
+
+    open_page(driver, made_page)
+    assert shown() == ["birds 3w5s"]  # the most shots
+    choose(driver, "[data-answers]", "3w1s")
+    assert shown() == ["birds 3w1s"]
+    find(driver, "[data-answers]").send_keys(Keys.ARROW_DOWN)
+    assert shown() == ["birds 3w5s"]
+    first = find(driver, ".answers")
+    marks = [mark.text for mark in first.find_elements(By.CSS_SELECTOR, "td:not(.unseen)")]
+    assert {mark[0] for mark in marks if mark and not mark.isdigit()} == {"✓", "✗"}
+
+
+def test_a_wide_table_of_answers_scrolls_by_key_on_a_phone(driver, made_page):
+    open_page(driver, made_page, PHONE)
+    region = find(driver, ".class .scroll")
+    driver.execute_script("arguments[0].focus()", region)
+    ActionChains(driver).send_keys(Keys.ARROW_RIGHT * 3).perform()
+    until(driver, lambda: driver.execute_script("return arguments[0].scrollLeft", region) > 0)
+    name = find(driver, ".class .answers tbody:not([hidden]) .name")
+    assert name.rect["x"] >= region.rect["x"]  # names stay in sight
 
 
 @pytest.mark.parametrize("dark", [False, True])

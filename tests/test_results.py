@@ -10,6 +10,7 @@ from fewshot.errors import UserError
 from fewshot.results import (
     CELL_FILES,
     DISJOINT,
+    EXAMPLES,
     SCHEMA,
     is_complete,
     read_cells,
@@ -44,6 +45,14 @@ EPISODES = pd.DataFrame(
     }
 )
 
+PREDICTIONS = pd.DataFrame(
+    {
+        "episode": np.repeat(np.arange(2, dtype=np.int32), 3),
+        "query": np.tile(np.arange(3, dtype=np.int32), 2),
+        "predicted": np.array([0, 1, 2, 2, 1, 0], np.int16),
+    }
+)
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -70,6 +79,16 @@ def test_disjoint_episodes_are_read_back_where_there_are_any(folder, tmp_path):
     write_cell(folder, RUN, CURVE, EPISODES, EPISODES[:2])
     pd.testing.assert_frame_equal(read_cells(tmp_path)[0].disjoint, EPISODES[:2])
     assert files_below(folder) == sorted((*CELL_FILES, DISJOINT))
+
+
+def test_predictions_are_read_back_where_there_are_any(folder, tmp_path):
+    write_cell(folder, RUN, CURVE, EPISODES, EPISODES[:2])
+    assert read_cells(tmp_path)[0].examples is None
+    write_cell(folder, RUN, CURVE, EPISODES, examples=PREDICTIONS)
+    (cell,) = read_cells(tmp_path)
+    pd.testing.assert_frame_equal(cell.examples, PREDICTIONS, check_exact=True)
+    assert cell.disjoint is None
+    assert files_below(folder) == sorted((*CELL_FILES, EXAMPLES))
 
 
 def test_cells_come_in_the_order_of_their_paths(folder, tmp_path):
@@ -163,6 +182,8 @@ def test_no_cells_is_a_mistake_of_the_user(tmp_path):
         ("episodes.parquet", b""),
         ("episodes.parquet", b"accuracy\n0.5\n"),
         ("episodes.parquet", b"PAR1" + bytes(100) + b"PAR1"),
+        ("examples.parquet", b""),
+        ("examples.parquet", b"PAR1" + bytes(100) + b"PAR1"),
     ],
 )
 def test_a_file_that_is_not_what_it_says_is_one_clear_line(folder, tmp_path, name, content):
@@ -173,6 +194,12 @@ def test_a_file_that_is_not_what_it_says_is_one_clear_line(folder, tmp_path, nam
     message = str(caught.value)
     assert message.startswith(str(folder / name))
     assert len(message.splitlines()) == 1
+
+
+def test_predictions_without_a_column_are_one_clear_line(folder, tmp_path):
+    write_cell(folder, RUN, CURVE, EPISODES, examples=PREDICTIONS.drop(columns="predicted"))
+    with pytest.raises(UserError, match=f"{folder / EXAMPLES}: no predicted$"):
+        read_cells(tmp_path)
 
 
 def test_a_truncated_parquet_file_is_one_clear_line(folder, tmp_path):

@@ -30,6 +30,7 @@ from fewshot.learners.protonet import ProtoNet
 from fewshot.results import (
     CELL_FILES,
     DISJOINT,
+    EXAMPLES,
     TRAINING_FILES,
     TRAININGS,
     read_cells,
@@ -186,7 +187,7 @@ def broken(monkeypatch, error):
 def test_a_finished_run_has_all_files_of_its_cells_and_trainings(finished, load):
     for cell in load():
         files = {p.name for p in (finished / "bench" / cell.id).iterdir()}
-        assert files == {*CELL_FILES, DISJOINT}
+        assert files == {*CELL_FILES, DISJOINT, EXAMPLES}
         if cell.training.learner != "pixels":
             folder = finished / TRAININGS / cell.training.id
             assert {p.name for p in folder.iterdir()} == set(TRAINING_FILES)

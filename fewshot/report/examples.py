@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from fewshot.compare import row_name
-from fewshot.data.glyphs import class_split as glyphs_split
-from fewshot.data.splits import ClassSplit, load_split, parse_split
-from fewshot.data.store import Store, open_store
 from fewshot.errors import UserError
+from fewshot.pictures import ClassesOf, class_images, open_classes
 from fewshot.plots.points import column_of
+from fewshot.report.answers import Answers, Kept, answers_of, kept_predictions, without_predictions
+from fewshot.report.words import letter
 from fewshot.results import CellResult
 from fewshot.rows import Row, column_names, shape_of
 from fewshot.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
@@ -28,7 +28,6 @@ IN_ALL, AT_MOST = 6, 4
 """Episodes on the page, and of one data set: pictures are most of what the page weighs."""
 LOSSLESS_PX = 48
 """Larger images are shown as JPEG, which is five times smaller and looks the same."""
-OWN_SPLIT = "split.toml"
 DATA_FOLDER = "the data folder"
 """What the page calls it: a path says nothing to readers on another machine."""
 
@@ -41,14 +40,16 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ClassImages:
-    """Images of a class as data URIs. query: in the order of their labels, not as shown to
-    learners, who get all queries of an episode mixed.
+class ClassExample:
+    """A class of an episode, its images as data URIs. letter: what stands for it. query: not in
+    the order of learners, who get all queries of an episode mixed. answers: what they called them.
     """
 
+    letter: str
     name: str
     support: Sequence[str]
     query: Sequence[str]
+    answers: Sequence[Answers]
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,25 @@ class Example:
     """Episode `number` of the test split."""
 
     number: int
-    classes: Sequence[ClassImages]
+    classes: Sequence[ClassExample]
     outcomes: Sequence[Outcome]
 
 
 @dataclass(frozen=True)
 class DataSetExamples:
-    """The first episodes of a data set. missing: why there are none, else ""."""
+    """The first episodes of a data set.
+
+    answered: columns of which predictions are shown. without: rows that have kept none, in words.
+    missing: why there are no episodes, else "".
+    """
 
     dataset: str
     columns: Sequence[str]
     image_px: int
     n_query: int
     examples: Sequence[Example]
+    answered: Sequence[str]
+    without: Sequence[str]
     missing: str
 
 
@@ -84,7 +91,10 @@ class _Group(NamedTuple):
 def data_set_examples(
     cells: Sequence[CellResult], rows: Sequence[Row], data_dir: Path
 ) -> list[DataSetExamples]:
-    """Examples of each data set that the rows have, in the order of the table."""
+    """Examples of each data set that the rows have, in the order of the table.
+
+    Raises UserError where a cell's predictions are not of its episodes.
+    """
     cell_of = {column_of(cell): cell for cell in cells}
     groups: dict[_Group, dict[str, CellResult]] = {}
     for column in column_names(rows):
@@ -94,63 +104,50 @@ def data_set_examples(
         )
         groups.setdefault(group, {})[column] = cell_of[column]
     wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))
-    return [_examples(group, found, rows, data_dir, wanted) for group, found in groups.items()]
+    kept = kept_predictions(cells, rows)
+    return [
+        _examples(group, found, rows, kept, data_dir, wanted) for group, found in groups.items()
+    ]
 
 
 def _examples(
-    group: _Group, cells: dict[str, CellResult], rows: Sequence[Row], data_dir: Path, wanted: int
+    group: _Group,
+    cells: dict[str, CellResult],
+    rows: Sequence[Row],
+    kept: Sequence[Kept],
+    data_dir: Path,
+    wanted: int,
 ) -> DataSetExamples:
+    columns = list(cells)
     try:
-        test = _open_test(group.dataset, data_dir)
+        test = open_classes(group.dataset, "test", data_dir)
         for cell in cells.values():
             _refuse_others(cell.run, test)
-        images_px, missing = test.store.images_IHWC.shape[1], ""
-        n_shot = max(shape_of(column)[1] for column in cells)
-        shape = EpisodeShape(group.n_way, n_shot, group.n_query)
-        wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
-        drawn = [draw_episode(group.seed, "test", i, test.sizes_C, shape) for i in range(wanted)]
-        examples = [
-            Example(i, _classes(episode, test), _outcomes(i, list(cells), rows))
-            for i, episode in enumerate(drawn)
-        ]
     except UserError as error:
-        images_px, examples = 0, []
         missing = str(error).replace(str(data_dir), DATA_FOLDER)
-    return DataSetExamples(group.dataset, list(cells), images_px, group.n_query, examples, missing)
+        return DataSetExamples(group.dataset, columns, 0, group.n_query, [], [], [], missing)
+    shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
+    wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
+    drawn = [draw_episode(group.seed, "test", i, test.sizes_C, shape) for i in range(wanted)]
+    kept = [each for each in kept if each.column in cells]
+    examples = [
+        Example(i, _classes(i, episode, test, kept), _outcomes(i, columns, rows))
+        for i, episode in enumerate(drawn)
+    ]
+    answered = {answers.column for e in examples for c in e.classes for answers in c.answers}
+    return DataSetExamples(
+        group.dataset,
+        columns,
+        test.store.images_IHWC.shape[1],
+        group.n_query,
+        examples,
+        answered=[column for column in columns if column in answered],
+        without=without_predictions(kept, wanted),
+        missing="",
+    )
 
 
-class _Test(NamedTuple):
-    """The test split of a store: names of its classes, sorted, with their first rows and sizes."""
-
-    store: Store
-    names: Sequence[str]
-    starts_C: np.ndarray
-    sizes_C: np.ndarray
-
-
-def _open_test(dataset: str, data_dir: Path) -> _Test:
-    """Opens what is there, and fetches or draws nothing. Raises UserError where nothing is."""
-    store = open_store(data_dir / dataset)
-    names = sorted(_split(dataset, data_dir).classes("test"))
-    if missing := set(names) - set(store.class_names):
-        raise UserError(f"{store.path}: no test class '{min(missing)}'")
-    places_C = np.array([store.class_names.index(name) for name in names])
-    return _Test(store, names, store.class_starts[places_C], store.class_sizes[places_C])
-
-
-def _split(dataset: str, data_dir: Path) -> ClassSplit:
-    own = data_dir / dataset / OWN_SPLIT
-    if own.is_file():
-        return parse_split(own)
-    if dataset == "glyphs":
-        return glyphs_split()
-    try:
-        return load_split(dataset)
-    except FileNotFoundError:
-        raise UserError(f"{own.parent}: no {OWN_SPLIT} says what the test classes are") from None
-
-
-def _refuse_others(run: dict[str, Any], test: _Test) -> None:
+def _refuse_others(run: dict[str, Any], test: ClassesOf) -> None:
     """Raises UserError unless these images, and these episodes, are those that were scored."""
     if test.store.fingerprint != run["dataset"]["fingerprint"]:
         raise UserError(
@@ -167,21 +164,19 @@ def _refuse_others(run: dict[str, Any], test: _Test) -> None:
         raise UserError(f"the episodes drawn here are not those of {run['cell']}")
 
 
-def _classes(episode: Episode, test: _Test) -> list[ClassImages]:
-    out = []
-    for label, class_id in enumerate(episode.class_ids_N):
-        start = test.starts_C[class_id]
-        query = episode.query_Q[episode.query_y_Q == label]
-        support_IHWC = test.store.images_IHWC[start + episode.support_NK[label]]
-        query_IHWC = test.store.images_IHWC[start + query]
-        out.append(
-            ClassImages(
-                test.names[class_id],
-                [_data_uri(image_HWC) for image_HWC in support_IHWC],
-                [_data_uri(image_HWC) for image_HWC in query_IHWC],
-            )
+def _classes(
+    number: int, episode: Episode, test: ClassesOf, kept: Sequence[Kept]
+) -> list[ClassExample]:
+    return [
+        ClassExample(
+            letter(label).upper(),
+            images.name,
+            [_data_uri(image_HWC) for image_HWC in images.support_KHWC],
+            [_data_uri(image_HWC) for image_HWC in images.query_MHWC],
+            answers_of(kept, number, episode, label),
         )
-    return out
+        for label, images in enumerate(class_images(episode, test))
+    ]
 
 
 def _outcomes(number: int, columns: Sequence[str], rows: Sequence[Row]) -> list[Outcome]:

@@ -1,4 +1,4 @@
-// The theme, and the dialog that shows what is behind a number.
+// The theme, the dialog that shows what is behind a number, and whose answers are shown.
 (() => {
   "use strict";
 
@@ -43,6 +43,16 @@
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close(); // the backdrop
   });
+
+  // Of what learners called the queries, only the answers at the chosen shape.
+  for (const select of document.querySelectorAll("[data-answers]")) {
+    const bodies = select.closest(".set").querySelectorAll("tbody[data-column]");
+    const choose = () => {
+      for (const body of bodies) body.hidden = body.dataset.column !== select.value;
+    };
+    select.addEventListener("change", choose);
+    choose();
+  }
 
   // A link to a cell opens it.
   function openTarget() {
