@@ -3,6 +3,7 @@
 torch is imported only inside the commands that need it, so that the others start at once.
 """
 
+import os
 import shutil
 import sys
 from enum import StrEnum
@@ -69,6 +70,14 @@ class Over(StrEnum):
     episodes = "episodes"
     seeds = "seeds"
     data = "data"
+
+
+class Part(StrEnum):
+    """The splits of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
 
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of cells.")]
@@ -214,13 +223,33 @@ def table(
     published: Annotated[
         bool, typer.Option("--published", help="Beside each, what others published.")
     ] = False,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Which, in what order: docs/tables.md.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="A column, as learner, 5w1s or training [the last score].")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE,...", help="Only these cells, as learner=mtl,maml."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Under headings: backbone, dataset, learner or protocol.")
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="Validation accuracy to reach, as 0.65 [that of the benchmark]."),
+    ] = None,
 ) -> None:
     """The table of all cells below a folder."""
     from fewshot.results import read_cells
-    from fewshot.tables import render
+    from fewshot.tables import View, render
 
-    cells = read_cells(folder)
-    print(render(cells, form.value, _terminal_width(), interval.value, published), end="")
+    chosen = None if columns is None else tuple(columns.split(","))
+    view = View(chosen, sort, tuple(where or ()), group, target)
+    width, colour = _terminal_width(), _in_colour()
+    shown = render(read_cells(folder), form.value, width, interval.value, published, view, colour)
+    print(shown, end="")
 
 
 @app.command()
@@ -275,6 +304,12 @@ def _terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def _in_colour() -> bool:
+    """Whether standard output is a terminal whose user does not object (no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
+
+
 @app.command()
 def doctor(data: DataOption = None) -> None:
     """Versions, machine, data present and optional parts with the command that installs each."""
@@ -317,6 +352,29 @@ def report(
     from fewshot.results import read_cells
 
     write_report(read_cells(folder), out, data_dir(data))
+    print(out)
+
+
+@app.command()
+def episodes(
+    name: Annotated[str, typer.Argument(help="A data set: see `list datasets`.")],
+    out: Annotated[Path, typer.Option(help="Ends in .png, .svg or .pdf.")] = Path("episodes.png"),
+    split: Annotated[Part, typer.Option(help="Whose classes.")] = Part.train,
+    count: Annotated[int, typer.Option("--episodes", min=1, help="How many, from the first.")] = 2,
+    way: Annotated[int, typer.Option(min=1, help="Classes.")] = 5,
+    shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 5,
+    query: Annotated[int, typer.Option(min=1, help="Query images a class.")] = 15,
+    seed: Annotated[int, typer.Option(min=0, help="As scoring.episode_seed.")] = 0,
+    data: DataOption = None,
+) -> None:
+    """The first episodes of a data set as one picture; prints its file."""
+    from fewshot.data import data_dir, dataset_info
+    from fewshot.pictures import open_classes, write_episodes
+    from fewshot.sampling import EpisodeShape
+
+    dataset_info(name, data_dir(data))  # draws glyphs, and says how to get what is not there
+    classes = open_classes(name, split.value, data_dir(data))
+    write_episodes(classes, EpisodeShape(way, shot, query), seed, count, out)
     print(out)
 
 

@@ -28,19 +28,17 @@ class Use:
 class Clock:
     """Monotonic seconds, counted while it runs; a training's are split into PARTS.
 
-    A GPU works through a queue. It is waited for where the clock starts, stops and restarts, and
-    nowhere else: the parts of a step are measured by events that the GPU itself notes down.
+    A GPU works through a queue. It is waited for where the clock starts and stops, and nowhere
+    else: the parts of a step are measured by events that the GPU itself notes down.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._since: float | None = None
-        self._reset()
-
-    def _reset(self) -> None:
         self._counted = self._cpu_s = self._others_s = self._machine_s = 0.0
         self._parts = dict.fromkeys(PARTS, 0.0)
         self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
+        self.warmup_s = 0.0
 
     def now(self) -> float:
         """Monotonic seconds once the device has finished what was queued."""
@@ -83,17 +81,22 @@ class Clock:
         finally:
             self._start()
 
-    def restart(self) -> float:
-        """Count from zero again, while it runs; the seconds that had been counted."""
-        self._stop()
-        counted = self._counted
-        self._reset()
-        self._start()
-        return counted
+    @contextmanager
+    def warming(self) -> Iterator[None]:
+        """Count the time of the block as warm-up and as nothing else."""
+        with self.paused():
+            start = self.now()
+            try:
+                yield
+            finally:
+                self.warmup_s += self.now() - start
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Book the time of the block on one of PARTS as well."""
+        """Book the time of the block on one of PARTS as well, if the clock runs."""
+        if self._since is None:
+            yield
+            return
         if self._device.type == "cuda":
             with torch.cuda.device(self._device):
                 start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

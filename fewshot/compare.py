@@ -13,6 +13,7 @@ import numpy as np
 
 from fewshot import grids
 from fewshot.errors import UserError
+from fewshot.held import Held, best_rivals, deciding_p
 from fewshot.metrics import (
     RESAMPLES,
     Interval,
@@ -21,10 +22,9 @@ from fewshot.metrics import (
     holm,
     mean_ci95,
     paired_each,
-    sign_flip_p,
 )
 from fewshot.results import CellResult
-from fewshot.rows import HOLE, Row, Score, column_names, table_rows, unlike
+from fewshot.rows import HOLE, Row, column_names, table_rows, unlike
 
 Format = Literal["text", "md", "json"]
 SIGNIFICANCE = 0.05
@@ -106,30 +106,16 @@ def unbeaten(rows: Sequence[Row]) -> dict[tuple[int, str], bool]:
     By the paired permutation test, at 5 %, with Holm's correction over the whole table. A row
     without a rival under its protocol is not in the result.
     """
-    tests: list[tuple[int, str, Score]] = []
     out: dict[tuple[int, str], bool] = {}
-    for i, row in enumerate(rows):
-        for column, score in row.scores.items():
-            others = [other.scores[column] for other in rows if column in other.scores]
-            rivals = [other for other in others if other is not score and not unlike(other, score)]
-            if not rivals or len(score.accuracy_E) < 2:
-                continue
-            best = max(rivals, key=lambda s: float(s.accuracy_E.mean()))
+    held: list[Held] = []
+    for column in column_names(rows):
+        for i, rival in best_rivals(rows, column).items():
             out[i, column] = True
-            if best.accuracy_E.mean() > score.accuracy_E.mean():
-                tests.append((i, column, best))
-    resamples = _resamples(len(tests))
-    raw = np.empty(len(tests))
-    for name in dict.fromkeys(column for _, column, _ in tests):
-        # The tests of a column are resampled together, since they have the same episodes.
-        places = [k for k, (_, column, _) in enumerate(tests) if column == name]
-        d_ER = np.stack(
-            [tests[k][2].accuracy_E - rows[tests[k][0]].scores[name].accuracy_E for k in places],
-            axis=1,
-        )
-        raw[places] = sign_flip_p(d_ER, resamples=resamples)
-    for (i, column, _), p in zip(tests, holm(raw.tolist()), strict=True):
-        out[i, column] = p > SIGNIFICANCE
+            if rival.scores[column].mean > rows[i].scores[column].mean:
+                held.append(Held(i, column, rival, rows[i]))
+    p_values = deciding_p(held, SIGNIFICANCE, _resamples(len(held)))
+    for test, p in zip(held, holm(p_values), strict=True):
+        out[test.place, test.column] = p > SIGNIFICANCE
     return out
 
 

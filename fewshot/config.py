@@ -79,6 +79,8 @@ class Recipe:
     """Smaller images at the start (progressive resolution): pairs of a share of the budget and the
     edge in pixels to which images are resized until then; after the last of them, full size."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = option(False, added_later=True)
+    """Whether the training step is compiled (torch.compile; needs a C++ compiler on a CPU)."""
     batch_size: Count = 128
     """Images of a step, for learners that train on labelled images."""
     episodes_per_step: Count = 1

@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, AdamW, RAdam
 from fewshot.config import Recipe
 
 MUON_MOMENTUM = 0.95
+NEWTON_SCHULZ_STEPS = 2  # as good as the usual five on validation classes: docs/performance.md
 ADAM_BETAS_BESIDE_MUON = (0.9, 0.95)
 
 
@@ -51,8 +52,8 @@ def _fuses(parameters: list[Tensor]) -> bool:
 class Muon:
     """Kernels of convolutions by Muon, everything else by AdamW; weight decay is decoupled.
 
-    "Muon: An optimizer for hidden layers in neural networks" (Jordan et al., 2024): the step of a
-    matrix has all its singular values made about one. Its length is that of AdamW's at the same
+    "Muon: An optimizer for hidden layers in neural networks" (Jordan et al., 2024): the
+    singular values of a matrix's step are made alike. Its length is that of AdamW's at the same
     learning rate ("Muon is Scalable for LLM Training", Liu et al., 2025), so that one rate serves
     both. PyTorch's Muon takes matrices alone: it is given views of the kernels.
     """
@@ -68,6 +69,7 @@ class Muon:
                 lr,
                 weight_decay,
                 MUON_MOMENTUM,
+                ns_steps=NEWTON_SCHULZ_STEPS,
                 adjust_lr_fn="match_rms_adamw",
             )
             self._inner.append(muon)

@@ -4,8 +4,10 @@ Rows are learner x backbone, columns data set x episode shape. Needs neither tor
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ import numpy as np
 from fewshot.errors import UserError
 from fewshot.metrics import Interval, mean_ci95
 from fewshot.results import CellResult
+from fewshot.timing import Timing, mean_time, scoring_time, training_time
 
 HOLE = "–"
 Over = Literal["episodes", "seeds", "data"]
@@ -57,6 +60,11 @@ class Score:
         """Whether the learner was trained on another data set."""
         return self.protocol["training_classes"] not in OWN_CLASSES
 
+    @cached_property
+    def mean(self) -> float:
+        """Mean accuracy over the episodes."""
+        return float(self.accuracy_E.mean())
+
     def interval(self, over: Over = "episodes") -> Interval:
         """Mean and 95 % interval; its width is nan where there are too few values for one."""
         if over == "seeds":
@@ -70,7 +78,8 @@ class Score:
 class Row:
     """One line of a table: who, its score in each column, and what it cost.
 
-    cell_ids: the cells that it is made of.
+    cell_ids: the cells that it is made of. train_s: mean over those of its trainings whose times
+    may be averaged (see `timing.alike`); images: over all.
     """
 
     cell_ids: tuple[str, ...]
@@ -102,17 +111,19 @@ def table_rows(cells: Sequence[CellResult]) -> list[Row]:
     Raises UserError when cells that share a column come from different images or episodes.
     """
     _refuse_unlike_data(cells)
+    contested = _contested(cells)
     groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
     for cell in cells:
-        groups.setdefault(_row_key(cell, cells), []).append(cell)
+        groups.setdefault(_row_key(cell, contested), []).append(cell)
     rows = [_row(key, group) for key, group in groups.items()]
     columns = column_names(rows)
+    return sorted(rows, key=lambda row: best_first(row, columns))
 
-    def best_first(row: Row) -> tuple[float, ...]:
-        means = {name: float(score.accuracy_E.mean()) for name, score in row.scores.items()}
-        return tuple(-means.get(column, -1.0) for column in reversed(columns))
 
-    return sorted(rows, key=lambda row: (best_first(row), row.name))
+def best_first(row: Row, columns: Sequence[str]) -> tuple[object, ...]:
+    """What rows are sorted by: the last of these columns counts most, then the name."""
+    means = (row.scores[c].mean if c in row.scores else -1.0 for c in reversed(columns))
+    return (*(-mean for mean in means), row.name)
 
 
 def column_names(rows: Sequence[Row]) -> list[str]:
@@ -131,7 +142,7 @@ def unlike(a: Score, b: Score) -> list[str]:
     """In what two protocols differ, in words; nothing if the scores may be compared."""
     few, many = sorted((a.protocol["images"], b.protocol["images"]))
     found = [
-        f"{PROTOCOL[key]} {_shown(a.protocol[key])} / {_shown(b.protocol[key])}"
+        f"{PROTOCOL[key]} {shown(a.protocol[key])} / {shown(b.protocol[key])}"
         for key in (PROTOCOL if few else OF_SCORING)
         if a.protocol[key] != b.protocol[key]
     ]
@@ -140,45 +151,63 @@ def unlike(a: Score, b: Score) -> list[str]:
     return found
 
 
+def episode_time(cell: CellResult) -> Timing:
+    """To adapt and predict an episode, on average."""
+    total_ms = cell.episodes["adapt_ms"].mean() + cell.episodes["predict_ms"].mean()
+    return scoring_time(cell.run, float(total_ms) / 1000)
+
+
 def protocol_words(protocol: Mapping[str, Any], keys: Sequence[str]) -> str:
     """These keys of a protocol, in words."""
-    return ", ".join(f"{PROTOCOL[key]} {_shown(protocol[key])}" for key in keys)
+    return ", ".join(f"{PROTOCOL[key]} {shown(protocol[key])}" for key in keys)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value of a protocol in words."""
     if value is None:
         return "none"
     return {"True": "yes", "False": "no"}.get(str(value), str(value))
 
 
-def _row_key(cell: CellResult, cells: Sequence[CellResult]) -> tuple[str, str, str, str]:
+Kind = tuple[str, str, str]
+"""Learner, backbone and label."""
+
+
+def _contested(cells: Sequence[CellResult]) -> set[tuple[Kind, str]]:
+    """The kinds of rows, and the data sets, that have several setups in a column."""
+    setups: dict[tuple[Kind, str], dict[str, set[str]]] = {}
+    for cell in cells:
+        columns = setups.setdefault((_kind(cell), dataset_of(cell)), {})
+        columns.setdefault(column_of(cell), set()).add(_setup(cell))
+    return {
+        key for key, columns in setups.items() if any(len(found) > 1 for found in columns.values())
+    }
+
+
+def _row_key(cell: CellResult, contested: set[tuple[Kind, str]]) -> tuple[str, str, str, str]:
     """Learner, backbone and label; and a hash of the setup where these alone are not one row.
 
     They are one row where each column has one setup: a learner may have been trained anew, and
     otherwise, for each data set and each shot, as most papers do.
     """
-    setups: dict[str, set[str]] = {}
-    for other in cells:
-        if _base_key(other) == _base_key(cell) and _dataset(other) == _dataset(cell):
-            setups.setdefault(_column(other), set()).add(_setup(other))
-    contested = any(len(found) > 1 for found in setups.values())
-    distinct = sha256(_setup(cell).encode()).hexdigest()[:8] if contested else ""
-    return (*_base_key(cell), distinct)
+    kind = _kind(cell)
+    is_contested = (kind, dataset_of(cell)) in contested
+    return (*kind, sha256(_setup(cell).encode()).hexdigest()[:8] if is_contested else "")
 
 
-def _base_key(cell: CellResult) -> tuple[str, str, str]:
+def _kind(cell: CellResult) -> Kind:
     """Learner, backbone and label; cells scored on another data set than their training's own
     make rows of their own.
     """
     config = cell.run["config"]
     training, label = config["training"], config["label"]
-    if cell.run["training"] and _dataset(cell) != training["dataset"]:
+    if cell.run["training"] and dataset_of(cell) != training["dataset"]:
         origin = f"trained on {training['dataset']}"
         label = f"{label}, {origin}" if label else origin
     return (training["learner"], training["backbone"], label)
 
 
-def _dataset(cell: CellResult) -> str:
+def dataset_of(cell: CellResult) -> str:
     """The data set that was scored on; early cells know no other than the training's."""
     config = cell.run["config"]
     return str(config["scoring"].get("dataset") or config["training"]["dataset"])
@@ -193,18 +222,22 @@ def _setup(cell: CellResult) -> str:
     return json.dumps([training, scoring], sort_keys=True)
 
 
-def _column(cell: CellResult) -> str:
+def column_of(cell: CellResult) -> str:
+    """Its column: data set and episode shape."""
     scoring = cell.run["config"]["scoring"]
-    return f"{_dataset(cell)} {scoring['n_way']}w{scoring['n_shot']}s"
+    return f"{dataset_of(cell)} {scoring['n_way']}w{scoring['n_shot']}s"
 
 
 def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
     learner, backbone, label, distinct = key
     columns: dict[str, list[CellResult]] = {}
     for cell in cells:
-        columns.setdefault(_column(cell), []).append(cell)
+        columns.setdefault(column_of(cell), []).append(cell)
     trainings = {c.run["training"]["id"]: c.run["training"] for c in cells if c.run["training"]}
-    spent = [t["spent"] for t in trainings.values()]
+    times = {c.run["training"]["id"]: training_time(c.run) for c in cells if c.run["training"]}
+    time = mean_time([t for t in times.values() if t is not None])
+    tested = mean_time([episode_time(cell) for cell in cells])
+    images = [t["spent"]["images"] for t in trainings.values()]
     return Row(
         cell_ids=tuple(cell.run["cell"] for cell in cells),
         learner=learner,
@@ -212,9 +245,9 @@ def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> Row:
         label=label or distinct,
         seeds=len({c.run["config"]["training"]["seed"] for c in cells}),
         scores={name: _score(group) for name, group in columns.items()},
-        train_s=float(np.mean([s["train_s"] for s in spent])) if spent else None,
-        images=round(float(np.mean([s["images"] for s in spent]))) if spent else None,
-        adapt_ms=float(np.mean([_adapt_predict_ms(cell) for cell in cells])),
+        train_s=time and time.seconds,
+        images=round(float(np.mean(images))) if images else None,
+        adapt_ms=1000 * tested.seconds if tested else math.nan,
     )
 
 
@@ -239,14 +272,10 @@ def _protocol(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _adapt_predict_ms(cell: CellResult) -> float:
-    return float((cell.episodes["adapt_ms"] + cell.episodes["predict_ms"]).mean())
-
-
 def _refuse_unlike_data(cells: Sequence[CellResult]) -> None:
     seen: dict[str, tuple[str, str, CellResult]] = {}
     for cell in cells:
-        column = _column(cell)
+        column = column_of(cell)
         data, episodes = cell.run["dataset"]["fingerprint"], cell.run["episodes_digest"]
         first = seen.setdefault(column, (data, episodes, cell))
         for kind, ours, theirs in (

@@ -5,6 +5,7 @@ episodes; it never holds a validation or test image.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,6 @@ from fewshot.sampling import draw_batch, draw_episode
 Validate = Callable[[Learner], float]
 Weights = dict[str, Any]
 EXPLODED = 1e4  # a loss above this is as lost as one that is not a number
-WARM_UP_STEPS = 1  # whose time is booked apart: kernels are chosen and memory is taken in them
 GPU_CHECK_EVERY = 50  # steps, after which a loss has come from a GPU without anyone waiting for it
 MOST_VALIDATION = 0.2  # of the time of training: more than that is said
 
@@ -44,8 +44,9 @@ class CurvePoint:
 class Spent:
     """What a training cost.
 
-    train_s: of all steps but the first, validation left out; `seconds`: of them, by part of the
-    step. warmup_s: of the first step, and of copying the images to a GPU. cpu_s: this process's
+    train_s: of all steps, but for validation and warm-up; `seconds`: of them, by part of the step.
+    warmup_s: of copying the images to a GPU, and of the first step at each size of images, in which
+    kernels are chosen or compiled. cpu_s: this process's
     processor seconds in train_s. others: the share of the machine's processor time that others
     used meanwhile, in 0..1; None where the system does not tell.
     """
@@ -101,29 +102,35 @@ def train(
     Raises DivergedError when the loss explodes or stops being a number.
     """
     clock, kept = Clock(device), _Kept(learner)
-    step = images = images_in_warmup = 0
-    warmup_s = validate_s = 0.0
+    step = images = warmup_images = 0
+    validate_s, edges = 0.0, set[int]()
     learner.train()
     with _progress_bar() as bar, clock.running():
-        make_batch = _batches(learner, source, augment, recipe, seed, device)
-        optimizer = make_optimizer(learner.parameters(), recipe)
-        losses = _Losses(device)
+        with clock.warming():
+            make_batch = _batches(learner, source, augment, recipe, seed, device)
+            optimizer = make_optimizer(learner.parameters(), recipe)
+            learner_loss = _loss_of(learner, recipe, device)
+            losses = _Losses(device)
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
             lr = _set_lr(optimizer, recipe, progress)
-            with clock.part("data"):
-                batch = make_batch(step, recipe.edge_at(progress, source.image_size))
-            with clock.part("forward"):
-                loss = learner.loss(batch)
-            kept.check(losses.arrived(step + 1, loss))
-            with clock.part("backward"):
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-            with clock.part("optimizer"):
-                optimizer.step()
+            edge = recipe.edge_at(progress, source.image_size)
+            is_first = edge not in edges
+            with clock.warming() if is_first else nullcontext():
+                with clock.part("data"):
+                    batch = make_batch(step, edge)
+                with clock.part("forward"):
+                    loss = learner_loss(batch)
+                kept.check(losses.arrived(step + 1, loss))
+                with clock.part("backward"):
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                with clock.part("optimizer"):
+                    optimizer.step()
             step += 1
             images += _image_count(batch)
-            if step == WARM_UP_STEPS:
-                warmup_s, images_in_warmup = clock.restart(), images
+            if is_first:
+                edges.add(edge)
+                warmup_images += _image_count(batch)
             progress = _progress(recipe, step, images, clock.total)
             if _validation_is_due(recipe, len(kept.curve), progress, clock.total):
                 with clock.paused():
@@ -135,7 +142,7 @@ def train(
                     point = CurvePoint(step, clock.total, images, loss.item(), lr, accuracy)
                     kept.add(point, learner)
                     say(f"    {100 * progress:3.0f} %  {_words(point)}")
-            rate = (images - images_in_warmup) / max(clock.total, 1e-9)
+            rate = (images - warmup_images) / max(clock.total, 1e-9)
             _report(bar, progress, rate, loss, kept.curve)
     kept.check([(step, loss)])
     selected_step = kept.select(learner, recipe.select, step)
@@ -144,7 +151,7 @@ def train(
         say(f"    validation took {validate_s:.0f} s beside {clock.total:.0f} s of training")
     use = clock.use
     spent = Spent(
-        step, images, clock.total, validate_s, warmup_s, use.cpu_s, use.others, clock.seconds
+        step, images, clock.total, validate_s, clock.warmup_s, use.cpu_s, use.others, clock.seconds
     )
     return Trained(kept.curve, spent, selected_step)
 
@@ -244,6 +251,18 @@ def _progress(recipe: Recipe, step: int, images: int, seconds: float) -> float:
         if budget is not None
     ]
     return max(shares)
+
+
+def _loss_of(learner: Learner, recipe: Recipe, device: torch.device) -> Callable[[Batch], Tensor]:
+    """The learner's loss; compiled, on a GPU into CUDA graphs, where the recipe asks for it.
+
+    Validation calls the learner as it is: its batches have other shapes.
+    """
+    if not recipe.compile:
+        return learner.loss
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    compiled: Callable[[Batch], Tensor] = torch.compile(learner.loss, dynamic=False, mode=mode)
+    return compiled
 
 
 def _set_lr(optimizer: Optimizer, recipe: Recipe, progress: float) -> float:

@@ -103,6 +103,8 @@ def test_version_is_printed(fewshot):
         (["data", "fetch", "glyhps"], "did you mean 'glyphs'?"),
         (["data", "verify", "minimagenet"], "did you mean 'mini-imagenet'?"),
         (["data", "info", "cifar-fs"], "fewshot data import cifar-fs"),
+        (["episodes", "cifar-sf"], "unknown data set 'cifar-sf': did you mean 'cifar-fs'?"),
+        (["episodes", "cifar-fs"], "fewshot data import cifar-fs"),
         (["table", "."], "no finished cells in ."),
         (["compare", "."], "no finished cells in ."),
         (["compare", ".", "mtl"], "name two rows, or none"),
@@ -271,6 +273,103 @@ def test_a_table_says_what_its_intervals_are_over(run, fewshot, tmp_path):
     for over, words in (("episodes", "over test episodes"), ("data", "over images")):
         assert words in fewshot("table", folder, "--interval", over, "--format", "md")[1]
     assert "±" in fewshot("table", folder, "--published")[1]
+
+
+def test_episodes_are_drawn_into_a_file_that_is_printed(fewshot, data, tmp_path):
+    shapes = {"small": (2, 1, 2), "large": (3, 2, 4)}
+    for name, (way, shot, query) in shapes.items():
+        out = tmp_path / f"{name}.png"
+        shape = ("--way", way, "--shot", shot, "--query", query)
+        done = fewshot("episodes", "tiny", "--data", data, "--out", out, "--split", "test", *shape)
+        assert done == (0, f"{out}\n", "")
+    small, large = (Image.open(tmp_path / f"{name}.png") for name in shapes)
+    with small, large:
+        assert small.format == "PNG"
+        assert small.height < large.height
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (
+            ["--query", 10],
+            "class 'class-00' of the train split has 10 images, fewer than 5 support",
+        ),
+        (["--way", 6, "--query", 5], "the train split has 5 classes, fewer than 6 ways"),
+        (["--query", 5, "--episodes", 500], "ask for fewer"),
+        (["--query", 5, "--out", "a.gif"], "a.gif: unknown format"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_episodes_that_cannot_be_drawn_are_a_mistake(fewshot, data, tmp_path, options, hint):
+    outcome = fewshot("episodes", "tiny", "--data", data, "--out", tmp_path / "a.png", *options)
+    assert is_one_line_of_error(outcome)
+    assert hint in outcome[2]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_episodes_of_glyphs_need_no_download(fewshot, tmp_path):
+    out = tmp_path / "new" / "glyphs.svg"
+    assert fewshot("episodes", "glyphs", "--data", tmp_path, "--out", out)[:2] == (0, f"{out}\n")
+    assert available(tmp_path) == ["glyphs"]
+    assert out.read_text().startswith("<?xml")
+
+
+COMMITTED = Path(__file__).parent.parent / "results" / "fc100"
+
+
+def test_a_table_is_chosen_sorted_filtered_and_grouped(fewshot):
+    def lines(*arguments):
+        code, out, err = fewshot("table", COMMITTED, "--format", "md", *arguments)
+        assert (code, err) == (0, "")
+        return [line for line in out.splitlines() if line.startswith("|")]
+
+    header, _, *rows = lines("--columns", "seeds,target", "--target", "0.5", "--sort", "learner")
+    assert header == "| learner | backbone | seeds | to 50 % |"
+    assert [row.split(" | ")[0] for row in rows] == ["| pixels", "| transfer"]
+    only = lines("--where", "learner=pixels", "--where", "n_shot=5")[2:]
+    assert [row.split(" | ")[0] for row in only] == ["| pixels"]
+    assert "**conv4**" in lines("--group", "backbone")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--columns", "scores,trainign"], "did you mean 'training'?"),
+        (["--columns", "target"], "no target is set; --target"),
+        (["--target", "65"], "target 65: an accuracy is above 0"),
+        (["--sort", "leaner"], "did you mean 'learner'?"),
+        (["--where", "learner=pixel"], "did you mean 'pixels'?"),
+        (["--group", "backbones"], "did you mean 'backbone'?"),
+        (["--format", "json", "--columns", "scores"], "json holds every field"),
+    ],
+)
+def test_a_table_that_has_no_answer_is_one_line(fewshot, arguments, hint):
+    outcome = fewshot("table", COMMITTED, *arguments)
+    assert is_one_line_of_error(outcome)
+    assert hint in outcome[2]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colour_is_for_terminals_whose_user_wants_it(
+    fewshot, monkeypatch, terminal, environment, coloured
+):
+    for name in ("TERM", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    code, out, _ = fewshot("table", COMMITTED)
+    assert (code, "\x1b[" in out) == (0, coloured)
 
 
 def test_a_check_prints_its_table_and_fails_with_exit_code_1(fewshot, tmp_path):

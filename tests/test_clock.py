@@ -51,15 +51,16 @@ def test_time_is_counted_while_it_runs_and_only_then(cpu, sleep):
     assert clock.total == 3
 
 
-def test_a_restart_forgets_what_was_counted_and_tells_it(cpu, sleep):
+def test_warm_up_is_counted_apart(cpu, sleep):
     clock = Clock(cpu)
     with clock.running():
-        with clock.part("data"):
+        with clock.warming(), clock.part("data"):
             sleep(8)
-        assert clock.restart() == 8
         with clock.part("forward"):
             sleep(2)
-    assert clock.total == 2
+        with clock.warming():
+            sleep(16)
+    assert (clock.total, clock.warmup_s) == (2, 24)
     assert clock.seconds == {"data": 0, "forward": 2, "backward": 0, "optimizer": 0}
 
 
@@ -75,14 +76,14 @@ def test_what_ends_in_an_exception_is_still_counted(cpu, sleep):
         step()
     assert clock.total == clock.seconds["backward"] == 4
 
-    def validation():
-        with clock.running(), clock.paused():
+    def first_step():
+        with clock.running(), clock.warming():
             sleep(4)
             raise FloatingPointError
 
     with pytest.raises(FloatingPointError):
-        validation()
-    assert clock.total == 4
+        first_step()
+    assert (clock.total, clock.warmup_s) == (4, 4)
 
 
 def test_a_new_clock_has_counted_nothing_and_two_clocks_are_apart(cpu, sleep):

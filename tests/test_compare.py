@@ -9,11 +9,13 @@ import pytest
 from conftest import made_cell
 from scipy import stats
 
-from fewshot.compare import compare, render, unbeaten
+from fewshot.compare import SIGNIFICANCE, compare, render, unbeaten
 from fewshot.errors import UserError
-from fewshot.metrics import paired
+from fewshot.held import Held
+from fewshot.metrics import holm, paired, sign_flip_p
 from fewshot.results import write_cell
-from fewshot.rows import table_rows
+from fewshot.rows import column_names, table_rows, unlike
+from fewshot.signflips import as_counts, exact_p, p_bounds
 
 N = 80
 RNG = np.random.default_rng(0)
@@ -209,6 +211,86 @@ def test_unbeaten_rows_are_those_of_equal_protocol_that_the_best_does_not_beat()
     rows = table_rows([*THREE, made_cell("alone", *(BETTER + 0.1), n_query=5)])
     found = {rows[i].learner: verdict for (i, _), verdict in unbeaten(rows).items()}
     assert found == {"high": True, "low": False, "alike": False}
+
+
+def by_drawing(rows):
+    """`unbeaten` as its docstring has it, with every p drawn."""
+    tests, out = [], {}
+    for column in column_names(rows):
+        for i, row in enumerate(rows):
+            mine = row.scores.get(column)
+            others = [r.scores[column] for r in rows if r is not row and column in r.scores]
+            rivals = [o for o in others if mine is not None and not unlike(o, mine)]
+            if rivals:
+                best = max(rivals, key=lambda score: score.accuracy_E.mean())
+                out[i, column] = True
+                if best.accuracy_E.mean() > mine.accuracy_E.mean():
+                    tests.append((i, column, best.accuracy_E - mine.accuracy_E))
+    p = [sign_flip_p(d_E[:, None], resamples=20_000)[0] for _, _, d_E in tests]
+    for (i, column, _), adjusted in zip(tests, holm(p), strict=True):
+        out[i, column] = adjusted > SIGNIFICANCE
+    return out
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("n", [12, 400])
+def test_verdicts_are_those_of_drawn_permutations(counts, n):
+    """Of rows near each other and far from each other, whose p is bounded, computed or drawn."""
+    rng = np.random.default_rng(n)
+    cells = []
+    for shot in (1, 5):
+        base = rng.integers(20, 50, n)
+        for i, lift in enumerate((0, 0.2, 0.5, 1, 1.5, 2, 3, 12)):
+            right = base + np.rint(rng.normal(lift, 6, n)) + (0 if counts else 0.3 * rng.random(n))
+            cells.append(made_cell(f"l{i}", *(right / 75), n_shot=shot, digest=shot))
+    rows = table_rows(cells)
+    found = unbeaten(rows)
+    assert found == by_drawing(rows)
+    assert set(found.values()) == {True, False}
+
+
+def test_seeds_make_counts_too():
+    """Means over seeds are thirds of counts, and a row of two seeds stands beside one of three."""
+    rng = np.random.default_rng(3)
+    base = rng.integers(20, 50, 300)
+    cells = [
+        made_cell(name, *((base + np.rint(rng.normal(lift, 6, 300))) / 75), seed=seed)
+        for name, lift, seeds in (("two", 0, 2), ("three", 0.6, 3), ("one", 2, 1))
+        for seed in range(seeds)
+    ]
+    rows = table_rows(cells)
+    assert unbeaten(rows) == by_drawing(rows)
+    test = Held(0, "made 5w5s", *(row for row in rows if row.seeds > 1))
+    assert test.unit == 5 * 15 * 6
+    assert as_counts(test.differences, test.unit) is not None
+    assert as_counts(test.differences, test.unit // 2) is None
+
+
+@pytest.mark.parametrize(("aim", "beaten"), [(1.97, True), (1.95, False)])
+def test_a_bound_of_p_is_not_taken_for_p_where_it_does_not_decide(aim, beaten):
+    """The last of two tests needs p <= 5 %; its p is near that, and its bounds are far apart."""
+    n = 10_000
+    d_E = np.random.default_rng(0).integers(-5, 6, n)
+    wanted = round(aim * float(np.sqrt(np.square(d_E).sum()))) - d_E.sum()
+    d_E[np.flatnonzero(d_E == 0)[: abs(wanted)]] = np.sign(wanted)
+    low, high = p_bounds(d_E)
+    assert low < 0.05 < high
+    assert (exact_p(d_E) <= 0.05) == beaten
+    base = np.random.default_rng(1).integers(20, 40, n)
+    rights = {"best": base, "near": base - d_E, "far": base - 10}
+    rows = table_rows([made_cell(name, *(right / 75)) for name, right in rights.items()])
+    found = {rows[i].learner: verdict for (i, _), verdict in unbeaten(rows).items()}
+    assert found == {"best": True, "near": not beaten, "far": False}
+
+
+def test_no_permutation_is_drawn_for_counts(monkeypatch):
+    monkeypatch.setattr("fewshot.held.sign_flip_p", None)
+    rng = np.random.default_rng(0)
+    base = rng.integers(20, 50, 500)
+    cells = [
+        made_cell(f"l{i}", *((base + rng.integers(-5 + i, 6 + i, 500)) / 75)) for i in range(5)
+    ]
+    assert set(unbeaten(table_rows(cells)).values()) == {True, False}
 
 
 def test_a_comparison_needs_no_torch(tmp_path):

@@ -171,3 +171,42 @@ def test_a_mistake_is_one_line_that_names_the_key(text, settings, message):
         load(text, *settings)
     assert "\n" not in str(caught.value)
     assert "bench" in str(caught.value) or "--set" in str(caught.value) or "unknown" in message
+
+
+def test_targets_are_by_data_set_and_change_no_name():
+    cells = load(
+        TEXT.replace(
+            "[defaults.recipe]", "[defaults.targets]\nmade = 0.6\nother = 0.4\n[defaults.recipe]"
+        )
+    )
+    assert [cell.target for cell in cells] == 4 * [0.6]
+    assert cells[0].resolved()["target"] == 0.6
+    assert [c.id for c in cells] == [c.id for c in load()]
+    assert load()[0].target is None
+
+
+@pytest.mark.parametrize("value", ["1.5", "60", "0", '"high"'])
+def test_a_target_is_an_accuracy(value):
+    with pytest.raises(UserError, match=r"bench, mine: targets\.made: Input should be"):
+        load(TEXT + f"targets = {{ made = {value} }}\n")
+
+
+def test_image_sizes_hold_until_their_share_of_the_budget():
+    recipe = load(TEXT, "recipe.image_sizes=[[0.25, 16], [0.5, 24]]")[0].training.recipe
+    found = {p: recipe.edge_at(p, 32) for p in (0.0, 0.24, 0.25, 0.49, 0.5, 1.0)}
+    assert found == {0.0: 16, 0.24: 16, 0.25: 24, 0.49: 24, 0.5: 32, 1.0: 32}
+    assert load()[0].training.recipe.edge_at(0.1, 32) == 32
+
+
+@pytest.mark.parametrize(
+    "value", ["[[0.5, 24], [0.25, 16]]", "[[0.5, 16], [0.5, 24]]", "[[1.0, 16]]", "[[0.5, 4]]"]
+)
+def test_image_sizes_are_refused_out_of_order_or_range(value):
+    with pytest.raises(UserError, match="image_sizes"):
+        load(TEXT, f"recipe.image_sizes={value}")
+
+
+def test_the_best_weights_need_validations_of_either_kind():
+    load(TEXT, "recipe.validations=0", "recipe.validate_every_s=10")
+    with pytest.raises(UserError, match="needs validations"):
+        load(TEXT, "recipe.validations=0")

@@ -44,6 +44,30 @@ def test_pixels_are_normalised_and_channels_last(cpu):
     assert x_ICHW.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_normalising_leaves_the_pixels_alone_and_is_the_plain_formula_to_the_bit(cpu):
+    images = Images(replace(make_source(), mean=(0.3, 0.5, 0.7), std=(0.2, 0.25, 0.3)), cpu)
+    pixels = images.pixels(np.arange(9))
+    before = pixels.clone()
+    mean, std = torch.tensor([0.3, 0.5, 0.7]) * 255, torch.tensor([0.2, 0.25, 0.3]) * 255
+    assert torch.equal(images.normalized(pixels), ((pixels - mean) / std).permute(0, 3, 1, 2))
+    assert torch.equal(pixels, before)
+
+
+def test_smaller_images_show_the_same(cpu):
+    """Halved, each pixel is about the mean of the four it stands for."""
+    images = Images(make_source(noise=0), cpu)
+    rows, none, generator = np.arange(4), AUGMENTS["none"], torch.Generator()
+    full = images.augmented(rows, none, generator)
+    half = images.augmented(rows, none, generator, edge=8)
+    assert half.shape == (4, 3, 8, 8)
+    assert half.is_contiguous(memory_format=torch.channels_last)
+    expected = torch.nn.functional.avg_pool2d(full, 2)
+    # Its triangle reaches a little over the four pixels' edges.
+    assert torch.corrcoef(torch.stack([half.flatten(), expected.flatten()]))[0, 1] > 0.9
+    assert half.mean() == pytest.approx(full.mean().item(), abs=0.02)
+    assert torch.equal(images.augmented(rows, none, generator, edge=16), full)
+
+
 def test_a_batch_holds_support_first(cpu):
     source = make_source()
     images = Images(source, cpu)

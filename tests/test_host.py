@@ -3,6 +3,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from fewshot import host
 
 # A step of training in small: the memory of one is what the next one needs.
 FAULTS = """
@@ -30,3 +33,26 @@ def page_faults(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these settings")
 def test_kept_memory_is_not_asked_of_the_system_again() -> None:
     assert page_faults("keep") < 0.25 * page_faults("default")  # 0.03 to 0.13 seen
+
+
+STAT = """cpu  100 20 30 4000 500 6 7 8 0 0
+cpu0 50 10 15 2000 250 3 3 4 0 0
+"""
+
+
+def test_busy_processors_are_all_but_those_that_idle_or_wait(monkeypatch, tmp_path) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text(STAT)
+    monkeypatch.setattr(host, "Path", lambda name: {"/proc/stat": stat}[name])
+    monkeypatch.setattr(host.os, "sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
+    assert host.processor_seconds().busy_s == pytest.approx((100 + 20 + 30 + 6 + 7 + 8) / 100)
+    stat.unlink()
+    assert host.processor_seconds().busy_s is None
+
+
+def test_own_work_is_counted_and_sleep_is_not() -> None:
+    before = host.processor_seconds()
+    torch.randn(300, 300) @ torch.randn(300, 300)
+    after = host.processor_seconds()
+    assert after.own_s > before.own_s
+    assert after.machine_s > before.machine_s

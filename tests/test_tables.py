@@ -3,18 +3,23 @@
 import csv
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import PROTOCOL, made_cell
+from golden_tables import FOLDER, GOLDEN, curve, golden_tables, timed
 
 from fewshot.errors import UserError
 from fewshot.metrics import mean_ci95
 from fewshot.results import read_cells, write_cell
 from fewshot.rows import HOLE, column_names, table_rows
-from fewshot.tables import NOTES, render
+from fewshot.tables import COLUMNS, NOTES, render
+from fewshot.timing import Machine
 
 
 def lines_of(cells, form="md"):
@@ -37,17 +42,17 @@ def test_the_markdown_table():
         made_cell("transfer", 0.25, 0.25, 0.25, 0.5, n_shot=1),
     ]
     assert render(cells, "md") == (
-        "| learner | backbone | made 5w1s | made 5w5s | training | images seen | ms/episode "
+        "| learner | backbone | made 5w1s | made 5w5s | training | images seen | episodes/s "
         "| seeds |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
-        "| protonet | conv4 | **37.50 ± 39.78** | 50.00 ± 32.48 | 90 s | 12,345 | 0.75 | 1 |\n"
-        "| transfer | conv4 | **31.25 ± 19.89** | – | 90 s | 12,345 | 0.75 | 1 |\n"
+        "| protonet | conv4 | **37.50 ± 39.78** | 50.00 ± 32.48 | 90 s | 12,345 | 1,333 | 1 |\n"
+        "| transfer | conv4 | **31.25 ± 19.89** | – | 90 s | 12,345 | 1,333 | 1 |\n"
         "\n"
         "Accuracy in %, ± half-width of the 95 % interval over test episodes "
         "(not over training seeds). Bold (or *): not beaten by the best row of the same protocol "
         "(paired permutation test over the same episodes, 5 %, Holm's correction over the table). "
         f"{SHARED} 2,000 episodes of 15 queries a class. "
-        "On Abacus, 2 threads, torch 2.6; commit unknown.\n"
+        "Timed on Abacus, 2 threads, torch 2.6, fp32. Commit unknown.\n"
     )
 
 
@@ -151,13 +156,13 @@ def test_the_footer_names_every_machine_and_every_commit(form):
     clean, changed = ({"commit": 4 * c * 10, "changed": c == "b"} for c in "ab")
     cells = [made_cell("mtl", git=clean), made_cell("pixels", gpu="Big GPU", git=changed)]
     footer = " ".join(render(cells, form).split())
-    assert "On Abacus, 2 threads, torch 2.6; Big GPU, 2 threads, torch 2.6;" in footer
-    assert "commit aaaaaaa, bbbbbbb with changes." in footer
+    assert "A: Abacus, 2 threads, torch 2.6, fp32; B: Big GPU, Abacus, 2 threads," in footer
+    assert "Commit aaaaaaa, bbbbbbb with changes." in footer
 
 
 def test_the_text_table_has_mean_interval_and_what_it_cost():
     text = render([made_cell("mtl", 0.5, 0.75, 0.25, 0.5, train_s=600.0)], "text")
-    for part in ("mtl", "conv4", "made 5w5s", "50.00 ± 32.48", "10.0 min", "12,345", "0.75"):
+    for part in ("mtl", "conv4", "made 5w5s", "50.00 ± 32.48", "10.0 min", "12,345", "1,333"):
         assert part in text
     assert "95 % interval" in text
     assert text.endswith("\n")
@@ -174,10 +179,34 @@ def test_the_text_table_is_plain_text_wherever_it_is_written(monkeypatch):
     assert "\x1b" not in render([made_cell()], "text")
 
 
-def test_a_narrow_width_is_kept_and_loses_no_number():
-    text = render([made_cell()], "text", width=70)
-    assert max(map(len, text.splitlines())) <= 70
-    assert "50.00" in text
+def test_colour_adds_codes_and_changes_no_letter(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")  # which the command looks at, and nothing below it
+    low, high = better(0.1)
+    cells = [made_cell("low", *low), made_cell("high", *high), made_cell("hole", n_shot=1)]
+    cells.append(timed(made_cell("disturbed", *low), others=0.2))
+    plain, coloured = render(cells, "text"), render(cells, "text", colour=True)
+    without = re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+    assert [x.rstrip() for x in without.splitlines()] == plain.splitlines()
+    (best,) = re.findall(r"\x1b\[1;32m([^\x1b]*)", coloured)
+    assert best.strip().endswith("*")
+    holes = re.findall(r"\x1b\[2m([^\x1b]*)", coloured)
+    assert len(holes) == plain.count(f" {HOLE} ")
+    assert {hole.strip() for hole in holes} == {HOLE}
+    marked = re.findall(r"\x1b\[33m([^\x1b]*)", coloured)
+    assert marked
+    assert all(mark.strip().startswith("~") for mark in marked)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_width_is_kept_and_loses_no_number(width):
+    text = render([made_cell("a-long-learner", backbone="resnet12")], "text", width=width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    body = [[part.strip() for part in x.split("│")[1:-1]] for x in lines if x.startswith("│")]
+    cells = ["".join(parts) for parts in zip(*body, strict=True)]
+    assert [c.replace(" ", "") for c in cells] == [
+        *("a-long-learner", "resnet12", "50.00±32.48", "90s", "12,345", "1,333", "1")
+    ]
 
 
 def test_a_missing_cell_is_a_hole_and_is_averaged_over_nothing():
@@ -299,6 +328,10 @@ TWO = [
 ]
 
 
+ABACUS = "Abacus, 2 threads, torch 2.6, fp32"
+ABACUS_HASH = Machine("Abacus", None, 2, None, None, "2.6", "fp32").fingerprint
+
+
 def expected_records():
     """What csv and json must hold, as plain values."""
 
@@ -311,17 +344,33 @@ def expected_records():
             "dataset": "made",
             "n_way": 5,
             "n_shot": n_shot,
-            "accuracy": accuracy,
-            "episodes_ci95": ci95,
+            "accuracy": round(accuracy, 9),
+            "episodes_ci95": round(ci95, 9),
             "seeds_ci95": None,
             "data_accuracy": None,
             "data_ci95": None,
             "unbeaten": True if n_shot == 1 else None,
             "episodes": 3,
             "seeds": 1,
+            "trainings": int(trained),
+            "trainings_timed": int(trained),
             "train_s": 90.0 if trained else None,
+            "warmup_s": None,
+            "cpu_s": None,
+            "others": None,
+            "machine": ABACUS if trained else None,
+            "timing_fingerprint": ABACUS_HASH if trained else None,
             "images": 12345 if trained else None,
+            "peak_memory_mb": None,
+            "target": None,
+            "target_s": None,
+            "target_reached": None,
             "adapt_predict_ms": 0.75,
+            "test_cpu_s": None,
+            "test_others": None,
+            "test_machine": ABACUS,
+            "test_fingerprint": ABACUS_HASH,
+            "test_peak_memory_mb": None,
             **PROTOCOL,
             "n_query": 15,
             **{f"published_{key}": None for key in ("accuracy", "ci95", "source", "trust", "note")},
@@ -362,14 +411,70 @@ def test_json_of_a_single_episode_is_still_json():
 
 def test_latex_is_a_tabular_with_special_characters_escaped():
     text = render([made_cell(label="50% & a_b #1 {x}"), made_cell("mtl", n_shot=1)], "latex")
-    assert text.startswith("\\begin{tabular}{llrrrrrr}\n\\toprule\n")
-    assert text.endswith("\\bottomrule\n\\end{tabular}\n")
+    comment, begin, top, *_ = text.splitlines()
+    assert comment.startswith("%")
+    assert (begin, top) == (r"\begin{tabular}{llrrrrrr}", r"\toprule")
+    assert "\\bottomrule\n\\end{tabular}\n\n\\medskip\n{\\footnotesize" in text
     assert r"protonet (50\% \& a\_b \#1 \{x\})" in text
     assert r"50.00 $\pm$ 32.48" in text
     assert HOLE not in text
     rows = [line for line in text.splitlines() if line.endswith(r" \\")]
     assert len(rows) == 3
     assert [row.replace(r"\&", "").count("&") for row in rows] == [7, 7, 7]
+
+
+def test_names_that_latex_would_take_for_commands_are_text():
+    label = "[1] \\x <é> α ≤ 字 ^~\x07"
+    text = render([made_cell("[learner]", label=label), made_cell("*star")], "latex")
+    assert "\n{}[learner]" in text
+    assert "\n{}*star" in text
+    assert r"\textbackslash{}x \textless{}é\textgreater{} $\alpha$ $\leq$ ? " in text
+    assert r"\textasciicircum{}\textasciitilde{}?" in text
+
+
+DOCUMENT = r"""\documentclass{article}
+\usepackage{booktabs}
+\begin{document}
+%s
+\end{document}
+"""
+AWKWARD = "".join(map(chr, range(32, 127))) + "éüß ± × ≤ ≥ − – — αβγλμστ 字 ☃ ðþ"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["awkward", *(n for n in GOLDEN if n.endswith(".tex"))])
+def test_the_latex_table_compiles_as_it_is(name, tmp_path):
+    engine = shutil.which("tectonic") or shutil.which("pdflatex")
+    if engine is None:
+        pytest.skip("neither tectonic nor pdflatex is installed")
+    if name == "awkward":
+        rows = [made_cell(x, 0.5, 0.6, label=AWKWARD, backbone=AWKWARD) for x in ("[", "*", "a")]
+        table = render(rows, "latex")
+    else:
+        table = (FOLDER / name).read_text()
+    (tmp_path / "table.tex").write_text(DOCUMENT % table)
+    stop = [] if "tectonic" in engine else ["-halt-on-error", "-interaction=nonstopmode"]
+    done = subprocess.run(
+        [engine, *stop, "table.tex"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert (tmp_path / "table.pdf").stat().st_size > 5000
+    assert "Missing character" not in done.stdout
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return golden_tables()
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_tables_of_the_made_up_cells_are_the_golden_ones(name, tables):
+    """`python tests/golden_tables.py` writes them again."""
+    assert tables[name] == (FOLDER / name).read_text()
+
+
+def test_no_golden_table_is_without_a_test():
+    assert {path.name for path in FOLDER.iterdir()} == set(GOLDEN)
 
 
 @pytest.mark.parametrize("form", ["text", "md", "latex", "csv", "json"])
@@ -402,3 +507,37 @@ def test_a_table_is_rendered_where_torch_cannot_be_imported(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == render(read_cells(tmp_path), "md")
+
+
+@pytest.mark.slow
+def test_500_cells_of_10_000_episodes_take_little_time_and_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    n = 10_000
+    for i in range(500):
+        row, shot = divmod(i, 2)
+        cell = made_cell(f"learner-{row}", n_shot=(1, 5)[shot], digest=str(shot))
+        accuracy = rng.integers(20 + row % 7, 60, n) / 75
+        frame = pd.DataFrame({"episode": np.arange(n), "accuracy": accuracy, "nll": rng.random(n)})
+        points = curve(0.3, 0.5, 0.6)
+        write_cell(tmp_path / f"{i:03}", cell.run, points, frame.assign(adapt_ms=0.2, predict_ms=1))
+    script = (
+        "import re, resource, sys\n"
+        "from fewshot.cli import main\n"
+        f"sys.argv = ['fewshot', 'table', {str(tmp_path)!r}, '--target', '0.5', '--columns',\n"
+        f"            {','.join(COLUMNS)!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:  # with which every command ends\n"
+        "    assert not end.code\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        # Not ru_maxrss, in which a new process inherits the peak of the one that started it.
+        "peak = re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())\n"
+        "print(used.ru_utime + used.ru_stime, int(peak[1]) / 2**20)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    seconds, gigabytes = map(float, done.stdout.splitlines()[-1].split())
+    assert seconds < 5
+    assert gigabytes < 1
+    assert done.stdout.count("learner-") == 250

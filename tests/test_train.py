@@ -162,6 +162,21 @@ def test_time_to_validate_is_not_time_to_train(train_source, time):
     assert [point.seconds for point in trained.curve] == [1.0, 2.0, 3.0, 4.0]
 
 
+@pytest.mark.parametrize("kind", ["images", "episodes"])
+def test_images_grow_over_the_budget(train_source, kind):
+    edges = []
+
+    class Seeing(Toy):
+        def loss(self, batch):
+            x = batch.x_ICHW if kind == "images" else batch.x_TMCHW
+            edges.append(tuple(x.shape[-2:]))
+            return super().loss(batch)
+
+    recipe = replace(SMALL, steps=10, image_sizes=((0.2, 8), (0.5, 12)))
+    run(Seeing(kind), train_source, recipe)
+    assert edges == 2 * [(8, 8)] + 3 * [(12, 12)] + 5 * [(16, 16)]
+
+
 def test_validation_by_seconds_has_one_cadence_and_sees_the_end(train_source, time):
     recipe = replace(SMALL, steps=None, seconds=4.0, validations=0, validate_every_s=1.5)
     curve = run(Slow(time), train_source, recipe).curve
@@ -428,3 +443,17 @@ def test_labels_are_those_of_the_images(name, monkeypatch):
             labels = batch.class_ids_TN.gather(1, batch.y_TM)
         classes = ((x[..., 0, 0, 0] * 0.25 + 0.5) * 255 / 20).round().long()
         assert torch.equal(classes, labels)
+
+
+@pytest.mark.slow
+def test_a_compiled_step_trains_the_same(train_source):
+    """To rounding: the compiler puts sums together in another order."""
+    learners = [make_learner("transfer") for _ in range(2)]
+    recipe = replace(SMALL, steps=4, lr=0.01)
+    plain = run(learners[0], train_source, recipe)
+    compiled = run(learners[1], train_source, replace(recipe, compile=True))
+    assert compiled.curve[-1].loss == pytest.approx(plain.curve[-1].loss, rel=1e-3)
+    assert compiled.spent.warmup_s > 5 * plain.spent.warmup_s  # compilation is in there
+    assert learners[0].state_dict().keys() == learners[1].state_dict().keys()
+    for one, other in zip(*(each.state_dict().values() for each in learners), strict=True):
+        assert torch.allclose(one.float(), other.float(), rtol=1e-2, atol=1e-3)

@@ -16,15 +16,16 @@ On a CPU, memory is how far the resident memory of a fresh process rises during 
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import common
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -175,13 +176,9 @@ def race(
             runs[name] = run
         except torch.OutOfMemoryError:
             print(f"    {name}: out of memory")
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(args.repeats + 1):
-        for name, run in runs.items():
-            seconds = seconds_of(run, device)
-            if repeat:
-                times[name].append(1e3 * seconds / args.episodes)
-    for name, values in times.items():
+    turns = {name: partial(seconds_of, run, device) for name, run in runs.items()}
+    for name, seconds in common.take_turns(turns, args.repeats).items():
+        values = [1e3 * s / args.episodes for s in seconds]
         out[name] |= {"ms": round(statistics.median(values), 2), "best_ms": round(min(values), 2)}
     return out
 
@@ -221,13 +218,9 @@ def main() -> None:
         return
     if args.device == "cpu":
         host.keep_freed_memory()  # as `fewshot run` does; the other libraries gain by it too
-    report = {
-        "host": host.describe(torch.device(args.device)),
-        "git": host.git_state(),
-        "libraries": {name: host.package_version(name) for name in OF_LIBRARIES},
-        "options": {key: value for key, value in vars(args).items() if key != "json"},
-        "results": [],
-    }
+    libraries = {name: host.package_version(name) for name in OF_LIBRARIES}
+    report = common.describe_run(args, torch.device(args.device), libraries=libraries)
+    report["results"] = []
     for case in args.cases:
         net, _, steps_list = case.partition(":")
         backbone, _, size = net.rpartition("-")
@@ -239,8 +232,7 @@ def main() -> None:
                 for name, row in rows.items():
                     memory = f"{row['peak_mb']:8.0f} MB" if "peak_mb" in row else ""
                     print(f"    {name:24}{row['ms']:10.2f} ms an episode{memory}", flush=True)
-                if args.json:
-                    args.json.write_text(json.dumps(report, indent=1) + "\n")
+                common.write_report(args.json, report)
 
 
 if __name__ == "__main__":

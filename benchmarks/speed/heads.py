@@ -12,15 +12,16 @@ optimality the tests check against cvxpy.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import common
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, one_hot
@@ -87,26 +88,29 @@ def race(n_shot: int, args: argparse.Namespace) -> dict[str, dict[str, float]]:
         "qpth 15": lambda z: alpha_by_qpth(z, y_TS, args.way, 15),
         "qpth 3": lambda z: alpha_by_qpth(z, y_TS, args.way, 3),
     }
+
+    def measure(solve: Callable[[Tensor], Tensor]) -> tuple[float, float, float]:
+        z = z_TSD.clone().requires_grad_()
+        _wait(device)
+        start = time.perf_counter()
+        alpha_TSN = solve(z)
+        _wait(device)
+        solved = time.perf_counter()
+        logits_TQN = svm.logits(alpha_TSN, z, query_z_TQD)
+        cross_entropy(logits_TQN.flatten(0, 1), query_y_TQ.flatten()).backward()
+        _wait(device)
+        total = time.perf_counter() - start
+        return solved - start, total, float((alpha_TSN.detach() - exact).abs().max())
+
     out: dict[str, dict[str, float]] = {}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in solvers}
-    for repeat in range(args.repeats + 1):
-        for name, solve in solvers.items():
-            z = z_TSD.clone().requires_grad_()
-            _wait(device)
-            start = time.perf_counter()
-            alpha_TSN = solve(z)
-            _wait(device)
-            solved = time.perf_counter()
-            logits_TQN = svm.logits(alpha_TSN, z, query_z_TQD)
-            cross_entropy(logits_TQN.flatten(0, 1), query_y_TQ.flatten()).backward()
-            _wait(device)
-            if repeat:
-                times[name].append((solved - start, time.perf_counter() - start))
-            error = float((alpha_TSN.detach() - exact).abs().max())
-            out[name] = {"error": error}
-    for name, pairs in times.items():
-        forward, both = (statistics.median(p[k] for p in pairs) for k in range(2))
-        out[name] |= {"forward_ms": round(1e3 * forward, 3), "total_ms": round(1e3 * both, 3)}
+    runs = {name: partial(measure, solve) for name, solve in solvers.items()}
+    for name, turns in common.take_turns(runs, args.repeats).items():
+        forward, both = (statistics.median(turn[k] for turn in turns) for k in range(2))
+        out[name] = {
+            "error": turns[-1][2],
+            "forward_ms": round(1e3 * forward, 3),
+            "total_ms": round(1e3 * both, 3),
+        }
     return out
 
 
@@ -138,15 +142,9 @@ def main() -> None:
                 f"    {name:10}{values['forward_ms']:10.2f} ms forward"
                 f"{values['total_ms']:10.2f} ms with backward   error {values['error']:.1e}"
             )
-    if args.json:
-        report = {
-            "host": host.describe(torch.device(args.device)),
-            "git": host.git_state(),
-            "qpth": host.package_version("qpth"),
-            "options": {key: value for key, value in vars(args).items() if key != "json"},
-            "results": results,
-        }
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    facts = {"qpth": host.package_version("qpth")}
+    report = common.describe_run(args, torch.device(args.device), **facts)
+    common.write_report(args.json, {**report, "results": results})
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from fewshot.errors import UserError
+from fewshot.curves import first_hit, validations_of
 from fewshot.plots.points import Point, machine_of
-from fewshot.results import CURVE_COLUMNS, CellResult, read_curve
+from fewshot.results import CellResult
 
 Spent = Literal["seconds", "images"]
 """What a curve runs over: seconds of training, or images seen in it."""
@@ -126,7 +126,7 @@ def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
     found = [
         Reach(
             name,
-            tuple(_first_hit(curve, target) for curve in seeds),
+            tuple(first_hit(curve.seconds_V, curve.accuracy_V, target) for curve in seeds),
             tuple(curve.budget_s for curve in seeds),
             seeds[0].machine,
         )
@@ -135,38 +135,20 @@ def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
     return sorted(found, key=lambda r: (r.median_s, -best[r.name], r.name))
 
 
-def _first_hit(curve: Curve, target: float) -> float:
-    # A level that is itself one of the accuracies must be met by it, whatever the rounding.
-    met = np.flatnonzero(curve.accuracy_V >= target - 1e-12)
-    return float(curve.seconds_V[met[0]]) if len(met) else math.inf
-
-
 def _read(cell: CellResult, name: str) -> Curve | None:
     """None for a training that was never validated."""
-    path = cell.path / "curve.csv"
-    try:
-        rows = read_curve(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    if rows and (missing := set(CURVE_COLUMNS) - rows[0].keys()):
-        raise UserError(f"{path}: no {', '.join(sorted(missing))}")
-    rows = [row for row in rows if not math.isnan(row["val_accuracy"])]
-    if not rows:
+    found = validations_of(cell)
+    if found is None:
         return None
     training = cell.run["config"]["training"]
-    recipe = training["recipe"]
-    seconds, images, accuracies = (
-        np.array([row[key] for row in rows], dtype=np.float64)
-        for key in ("seconds", "images", "val_accuracy")
-    )
     return Curve(
         name=name,
         dataset=training["dataset"],
-        shape=(recipe["val_n_way"], recipe["val_n_shot"]),
+        shape=found.shape,
         seed=training["seed"],
-        seconds_V=seconds,
-        images_V=images,
-        accuracy_V=accuracies,
+        seconds_V=found.seconds_V,
+        images_V=found.images_V,
+        accuracy_V=found.accuracy_V,
         budget_s=cell.run["training"]["spent"]["train_s"],
         machine=machine_of(cell.run),
     )

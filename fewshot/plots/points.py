@@ -11,7 +11,10 @@ from typing import Any
 from fewshot.compare import row_name
 from fewshot.metrics import Interval
 from fewshot.results import CellResult
-from fewshot.rows import PROTOCOL, Row, Score, column_names, table_rows
+from fewshot.rows import PROTOCOL, Row, Score, column_names, protocol_words
+from fewshot.rows import column_of as column_of  # the report asks for it here
+from fewshot.timing import alike, trained_on, training_time
+from fewshot.words import commits
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Point:
     """The score of a row in one column, and what it cost.
 
     place: of the row among its table's rows. cell_ids: those of this column. train_s: seconds of
-    each training (one a seed) behind this score; empty where none was. machine: where those ran;
-    None without a training. queries: images to predict in an episode.
+    the trainings (one a seed) behind this score whose times may be averaged, as in tables; empty
+    where none was. machine: where those ran; None without a training. queries: images to predict
+    in an episode.
     """
 
     row: Row
@@ -67,16 +71,9 @@ def points_of(cells: Sequence[CellResult], rows: Sequence[Row]) -> list[Point]:
     ]
 
 
-def column_of(cell: CellResult) -> str:
-    """The column of a table that a cell stands in."""
-    (column,) = column_names(table_rows([cell]))
-    return column
-
-
 def machine_of(run: Mapping[str, Any]) -> str:
-    """Where a cell was trained: times from two machines are not compared."""
-    host = (run["training"] or {}).get("host") or run["host"]
-    return f"{host['gpu'] or host['processor']}, {host['threads']} threads"
+    """Where a cell was trained, whatever the software: times from two machines are not compared."""
+    return trained_on(run).place
 
 
 def main_machine(machines: Sequence[str | None]) -> str | None:
@@ -123,7 +120,7 @@ def protocol_groups(points: Sequence[Point]) -> tuple[list[int], list[str], list
         for k, key in enumerate(PROTOCOL)
         if any(protocol[k] != protocols[0][k] for protocol in protocols)
     ]
-    words = [_group_words(point.score.protocol, keys) for point in points]
+    words = [protocol_words(point.score.protocol, keys) for point in points]
     distinct = list(dict.fromkeys(words))
     return [distinct.index(w) for w in words], distinct, keys
 
@@ -131,36 +128,23 @@ def protocol_groups(points: Sequence[Point]) -> tuple[list[int], list[str], list
 def provenance(cells: Sequence[CellResult]) -> str:
     """On what machines, with what torch and at which commits: a sentence."""
     torches: dict[str, set[str]] = {}
-    commits = set()
-    for run in (cell.run for cell in cells):
-        training = run["training"] or {}
-        versions = training.get("host", run["host"])["versions"]
-        torches.setdefault(machine_of(run), set()).add(versions["torch"])
-        commits |= {_commit(run["git"]), _commit(training.get("git", run["git"]))}
+    for machine in (trained_on(cell.run) for cell in cells):
+        torches.setdefault(machine.place, set()).add(machine.torch)
     hosts = [f"{host} (torch {', '.join(sorted(torches[host]))})" for host in sorted(torches)]
-    return f"On {'; '.join(hosts)}; commit {', '.join(sorted(commits))}."
+    return f"On {'; '.join(hosts)}; commit {commits(cells)}."
 
 
 def _point(row: Row, place: int, column: str, cells: Sequence[CellResult]) -> Point:
     trainings = {c.run["training"]["id"]: c.run for c in cells if c.run["training"]}
+    times = [time for run in trainings.values() if (time := training_time(run)) is not None]
+    averaged = [times[i] for i in alike(times)]
     scoring = cells[0].run["config"]["scoring"]
     return Point(
         row,
         place,
         column,
         cell_ids=tuple(cell.run["cell"] for cell in cells),
-        train_s=tuple(run["training"]["spent"]["train_s"] for run in trainings.values()),
-        machine=main_machine([machine_of(run) for run in trainings.values()]),
+        train_s=tuple(time.seconds for time in averaged),
+        machine=averaged[0].machine.place if averaged else None,
         queries=scoring["n_way"] * scoring["n_query"],
     )
-
-
-def _group_words(protocol: Mapping[str, Any], keys: Sequence[str]) -> str:
-    shown = {True: "yes", False: "no", None: "none"}
-    return ", ".join(f"{PROTOCOL[key]} {shown.get(protocol[key], protocol[key])}" for key in keys)
-
-
-def _commit(git: Mapping[str, Any] | None) -> str:
-    if git is None:
-        return "unknown"
-    return git["commit"][:7] + (" with changes" if git["changed"] else "")

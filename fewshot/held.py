@@ -1,0 +1,78 @@
+"""Rows of a table held against the best of their protocol, episode by episode.
+
+Axes: E episodes, R tests. Needs neither torch nor images.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fewshot.metrics import sign_flip_p
+from fewshot.rows import Row, shape_of, unlike
+from fewshot.signflips import as_counts, exact_p, p_bounds
+
+
+class Held(NamedTuple):
+    """The row at `place`, held against one of a better mean in a column."""
+
+    place: int
+    column: str
+    better: Row
+    row: Row
+
+    @property
+    def differences(self) -> np.ndarray:
+        """d_E: by how much it is worse, episode by episode."""
+        return self.better.scores[self.column].accuracy_E - self.row.scores[self.column].accuracy_E
+
+    @property
+    def unit(self) -> int:
+        """Accuracies are so-many-ths: means over seeds of the share of queries that were right."""
+        seeds = [len(row.scores[self.column].by_seed) for row in (self.better, self.row)]
+        n_query = self.row.scores[self.column].protocol["n_query"]
+        return shape_of(self.column)[0] * int(n_query) * math.lcm(*seeds)
+
+
+def best_rivals(rows: Sequence[Row], column: str) -> dict[int, Row]:
+    """For each row of two or more episodes in a column, the best other row of its protocol."""
+    places = [i for i, row in enumerate(rows) if column in row.scores]
+    best_first = sorted(places, key=lambda i: -rows[i].scores[column].mean)
+    found = {}
+    for i in places:
+        score = rows[i].scores[column]
+        others = (rows[j] for j in best_first if j != i)
+        rival = next((o for o in others if not unlike(o.scores[column], score)), None)
+        if rival is not None and len(score.accuracy_E) > 1:
+            found[i] = rival
+    return found
+
+
+def deciding_p(held: Sequence[Held], significance: float, resamples: int) -> list[float]:
+    """For each test a p that gives, with Holm's correction, the verdict of its exact p.
+
+    A bound of p stands for it where it decides alone: what is at most the significance over the
+    number of tests is found whatever the others are, and what is above the significance never is.
+    Differences that are no counts of right answers have `resamples` permutations drawn.
+    """
+    out = [math.nan] * len(held)
+    drawn: dict[str, list[int]] = {}
+    for k, test in enumerate(held):
+        d_E = test.differences
+        low, high = p_bounds(d_E)
+        if high <= significance / len(held):
+            out[k] = high
+        elif low > significance:
+            out[k] = low
+        elif (counts_E := as_counts(d_E, test.unit)) is not None:
+            out[k] = exact_p(counts_E)
+        else:
+            drawn.setdefault(test.column, []).append(k)
+    for places in drawn.values():
+        # The tests of a column are resampled together, since they have the same episodes.
+        d_ER = np.stack([held[k].differences for k in places], axis=1)
+        p_R = sign_flip_p(d_ER, resamples=resamples)
+        for k, p in zip(places, p_R.tolist(), strict=True):
+            out[k] = p
+    return out
