@@ -199,7 +199,7 @@ def run(
     finished = {place.cell_folder(cell) for cell in cells}
     if len(summary.failed) < len(cells) - len(parts.holes):
         shown = [c for c in read_cells(results / cells[0].benchmark) if c.path in finished]
-        print(render(shown, "text", _terminal_width()), end="")
+        print(render(shown, "text", _terminal_width(), colour=_in_colour()), end="")
     if summary.failed:
         raise typer.Exit(1)
 
@@ -325,7 +325,9 @@ def plot(
     form: Annotated[str, typer.Option("--format", help="png, svg or pdf.")] = "png",
     target: Annotated[
         float | None,
-        typer.Option(help="Validation accuracy to reach, as 0.6 [that of the weakest]."),
+        typer.Option(
+            help="Validation accuracy to reach, as 0.6 [of the benchmark; else of the weakest]."
+        ),
     ] = None,
     only: Annotated[str | None, typer.Option(help="One figure's name, such as pareto.")] = None,
 ) -> None:

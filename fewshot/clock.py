@@ -10,6 +10,7 @@ import torch
 
 from fewshot import host
 
+FEWEST_S = 0.2  # over less, the system's hundredths of a second do not tell who used them
 PARTS = ("data", "forward", "backward", "optimizer")
 
 
@@ -18,7 +19,8 @@ class Use:
     """Who used the processors over some time.
 
     cpu_s: processor seconds of this process, all its threads together. others: share of the
-    machine's processor time that went to anyone else, in 0..1; None where the system doesn't tell.
+    machine's processor time that went to anyone else, in 0..1; None where the system doesn't
+    tell, or the time was too short to.
     """
 
     cpu_s: float
@@ -60,8 +62,9 @@ class Clock:
     @property
     def use(self) -> Use:
         """Who used the processors while the clock ran, once it stands still."""
-        share = self._others_s / self._machine_s if self._machine_s else None
-        return Use(self._cpu_s, share)
+        if self._counted < FEWEST_S or not self._machine_s:
+            return Use(self._cpu_s, None)
+        return Use(self._cpu_s, min(1.0, self._others_s / self._machine_s))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -125,9 +128,10 @@ class Clock:
         self._since = self.now()
 
     def _stop(self) -> None:
-        if self._since is not None:
-            self._counted += self.now() - self._since
-            self._since = None
+        if self._since is None:
+            return
+        self._counted += self.now() - self._since
+        self._since = None
         self._book_events()
         self._count_use()
 

@@ -78,7 +78,8 @@ class Recipe:
     image_sizes: tuple[tuple[Share, ImageEdge], ...] = option((), added_later=True)
     """Smaller images at the start (progressive resolution): pairs of a share of the budget and the
     edge in pixels to which images are resized until then; after the last of them, full size."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Of the backbone, the rest is float32; `tf32` rounds the factors of all products, on a GPU."""
     compile: bool = option(False, added_later=True)
     """Whether the training step is compiled (torch.compile; needs a C++ compiler on a CPU)."""
     batch_size: Count = 128

@@ -79,7 +79,9 @@ class Images:
             self._rows_read = len(rows)
         index = torch.from_numpy(np.ascontiguousarray(rows))
         on = self._images_IHWC.device
-        return sent(self._images_IHWC[index if on.type == "cpu" else sent(index, on)], self.device)
+        index = index if on.type == "cpu" else sent(index, on)
+        # On a CPU it copies whole images; indexing with brackets takes them apart.
+        return sent(self._images_IHWC.index_select(0, index), self.device)
 
     def normalized(self, x_IHWC: Tensor) -> Tensor:
         """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""

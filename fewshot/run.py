@@ -13,6 +13,7 @@ import torch
 
 from fewshot import __version__, host
 from fewshot.atomic import new_folder, only_writer
+from fewshot.backbones.precision import float32_products
 from fewshot.build import build_learner
 from fewshot.config import Cell
 from fewshot.data.augment import AUGMENTS
@@ -53,7 +54,14 @@ def run_cells(
     A cell that fails is reported through `say` and leaves the others to be done. Cells that ask
     for the same training share it. An interrupt leaves finished cells and trainings whole and
     everything else to the next run.
+
+    Raises UserError for a precision that the device does not have.
     """
+    for cell in cells:
+        if cell.training.recipe.precision == "tf32" and device.type != "cuda":
+            raise UserError(
+                f"{cell.id}: precision 'tf32' needs a GPU; here there are fp32 and bf16"
+            )
     run = _Run(place, device, say, host.describe(device), host.git_state())
     summary = Summary([], [], [])
     trained_now: set[str] = set()
@@ -68,7 +76,9 @@ def run_cells(
             summary.failed.append(cell.id)
             continue
         try:
-            _run_cell(cell, run, retrain=force and cell.training.id not in trained_now)
+            retrain = force and cell.training.id not in trained_now
+            with float32_products(tf32=cell.training.recipe.precision == "tf32"):
+                _run_cell(cell, run, retrain)
         except UserError:
             raise
         except DivergedError as error:

@@ -151,7 +151,7 @@ def episodes_digest(episodes: Iterable[Episode]) -> str:
 
 
 def _permutation(bits: np.random.PCG64, n: int) -> np.ndarray:
-    return np.argsort(bits.random_raw(n), kind="stable")
+    return bits.random_raw(n).argsort(kind="stable")
 
 
 def _lowest(draws: np.ndarray, count: int) -> np.ndarray:
@@ -161,7 +161,7 @@ def _lowest(draws: np.ndarray, count: int) -> np.ndarray:
     classes costs no more than one of small ones.
     """
     limit = HIGHEST_DRAW * min(2 * count + 20, len(draws)) // len(draws)
-    low = np.flatnonzero(draws <= np.uint64(limit))
+    (low,) = (draws <= np.uint64(limit)).nonzero()
     if len(low) < count:  # once in many millions of episodes
         low = np.arange(len(draws))
-    return low[np.argsort(draws[low], kind="stable")[:count]]
+    return low[draws[low].argsort(kind="stable")[:count]]

@@ -107,30 +107,20 @@ def train(
     learner.train()
     with _progress_bar() as bar, clock.running():
         with clock.warming():
-            make_batch = _batches(learner, source, augment, recipe, seed, device)
             optimizer = make_optimizer(learner.parameters(), recipe)
-            learner_loss = _loss_of(learner, recipe, device)
-            losses = _Losses(device)
+            make_batch = _batches(learner, source, augment, recipe, seed, device)
+            outer_step = _outer_step(learner, make_batch, optimizer, recipe, clock, kept, device)
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
             lr = _set_lr(optimizer, recipe, progress)
             edge = recipe.edge_at(progress, source.image_size)
             is_first = edge not in edges
             with clock.warming() if is_first else nullcontext():
-                with clock.part("data"):
-                    batch = make_batch(step, edge)
-                with clock.part("forward"):
-                    loss = learner_loss(batch)
-                kept.check(losses.arrived(step + 1, loss))
-                with clock.part("backward"):
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                with clock.part("optimizer"):
-                    optimizer.step()
+                loss, n_images = outer_step(step, edge)
             step += 1
-            images += _image_count(batch)
+            images += n_images
             if is_first:
                 edges.add(edge)
-                warmup_images += _image_count(batch)
+                warmup_images += n_images
             progress = _progress(recipe, step, images, clock.total)
             if _validation_is_due(recipe, len(kept.curve), progress, clock.total):
                 with clock.paused():
@@ -154,6 +144,34 @@ def train(
         step, images, clock.total, validate_s, clock.warmup_s, use.cpu_s, use.others, clock.seconds
     )
     return Trained(kept.curve, spent, selected_step)
+
+
+def _outer_step(
+    learner: Learner,
+    make_batch: Callable[[int, int], Batch],
+    optimizer: Optimizer,
+    recipe: Recipe,
+    clock: Clock,
+    kept: "_Kept",
+    device: torch.device,
+) -> Callable[[int, int], tuple[Tensor, int]]:
+    """The function from a step's number and the edge of its images to its loss and their number."""
+    learner_loss, losses = _loss_of(learner, recipe, device), _Losses(device)
+
+    def outer_step(step: int, edge: int) -> tuple[Tensor, int]:
+        with clock.part("data"):
+            batch = make_batch(step, edge)
+        with clock.part("forward"):
+            loss = learner_loss(batch)
+        kept.check(losses.arrived(step + 1, loss))
+        with clock.part("backward"):
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        with clock.part("optimizer"):
+            optimizer.step()
+        return loss, _image_count(batch)
+
+    return outer_step
 
 
 class _Kept:

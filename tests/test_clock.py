@@ -108,22 +108,29 @@ def readings(monkeypatch, *readings):
     monkeypatch.setattr("fewshot.host.processor_seconds", lambda: ProcessorSeconds(*next(given)))
 
 
-def test_what_others_used_is_what_was_busy_and_not_ours(cpu, monkeypatch):
+def test_what_others_used_is_what_was_busy_and_not_ours(cpu, sleep, monkeypatch):
     # own, busy, what two processors could have given in ten seconds
     readings(monkeypatch, (1, 100, 1000), (9, 113, 1020), (9, 500, 2000), (14, 505, 2020))
     clock = Clock(cpu)
-    with clock.running():
-        pass
-    with clock.running():
-        pass
+    for _ in range(2):
+        with clock.running():
+            sleep(10)
     assert clock.use == Use(cpu_s=13, others=5 / 40)
 
 
-def test_a_system_that_does_not_tell_leaves_others_unknown(cpu, monkeypatch):
+def test_a_short_time_does_not_tell_who_used_it(cpu, sleep, monkeypatch):
+    readings(monkeypatch, (1, 100, 1000), (1, 101, 1000.2))
+    clock = Clock(cpu)
+    with clock.running():
+        sleep(0.125)
+    assert clock.use.others is None
+
+
+def test_a_system_that_does_not_tell_leaves_others_unknown(cpu, sleep, monkeypatch):
     readings(monkeypatch, (1, None, 1000), (9, None, 1020))
     clock = Clock(cpu)
     with clock.running():
-        pass
+        sleep(10)
     assert clock.use == Use(cpu_s=8, others=None)
 
 

@@ -19,6 +19,7 @@ from conftest import IMAGE_SIZE, made_cell
 
 from fewshot import plan
 from fewshot import run as suite
+from fewshot.backbones.precision import float32_products
 from fewshot.data import DATASETS
 from fewshot.data.folder import SPLIT_FILE
 from fewshot.data.source import Reading
@@ -353,6 +354,39 @@ def test_a_killed_run_goes_on_where_it_was(finished, tmp_path, data, load, where
     assert (len(summary.skipped), len(summary.done), summary.failed) == (left, 6 - left, [])
     assert not leftovers(results)
     assert outcome(results) == outcome(finished)
+
+
+def test_tf32_is_refused_without_a_gpu(tmp_path, data, load):
+    with pytest.raises(UserError, match="precision 'tf32' needs a GPU"):
+        go(load(BENCHMARK, "recipe.precision=tf32"), tmp_path / "out", data)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cells_compute_in_their_precision_and_leave_the_settings_as_they_were(
+    tmp_path, data, load, monkeypatch
+):
+    seen = []
+
+    def settings():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    monkeypatch.setattr("fewshot.run._run_cell", lambda *_: seen.append(settings()))
+    before = settings()
+    go(load()[:1], tmp_path, data)
+    assert seen == [("highest", False)]
+    with float32_products(tf32=True):
+        assert settings() == ("high", True)
+    assert settings() == before
+
+
+def test_what_a_training_cost_and_who_else_was_there_is_written(finished):
+    for cell in read_cells(finished):
+        if cell.run["training"]:
+            spent = cell.run["training"]["spent"]
+            assert spent["warmup_s"] > 0
+            assert spent["cpu_s"] > 0
+            assert spent["others"] is None or 0 <= spent["others"] <= 1
+        assert cell.run["scoring"]["cpu_s"] > 0
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no luck"), ArithmeticError("no number")])

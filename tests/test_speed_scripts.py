@@ -1,4 +1,4 @@
-"""The race of episode loaders: its checks catch what they should, and it runs, at a tiny scale."""
+"""The timings: their checks catch what they should, and each runs, at a tiny scale."""
 
 import itertools
 import json
@@ -12,8 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import made_cell, make_source, small_learner
+from scipy import stats
 
+from fewshot import data
+from fewshot.config import Recipe
 from fewshot.episode import Images
+from fewshot.learners import LEARNERS
 from fewshot.sampling import EpisodeShape
 
 SPEED = Path(__file__).parent.parent / "benchmarks" / "speed"
@@ -29,7 +34,7 @@ needs_peers = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def scripts():
     """The scripts as modules; they import one another from their own folder."""
-    names = ("common", "loaders", "loader_checks", "loading")
+    names = ("common", "loaders", "loader_checks", "loading", "evaluation", "training", "speedrun")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SPEED))
         yield SimpleNamespace(**{name: __import__(name) for name in names})
@@ -243,3 +248,88 @@ def test_it_runs_with_peers(tmp_path):
     ways = {f"{who}, {how}" for who in ("learn2learn", "easyfsl") for how in HELD}
     assert ratios["none"].keys() == ratios["crop_flip"].keys() == ways
     assert len(ratios["indices"]) == 3
+
+
+# Evaluation, training, speed runs
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "words"),
+    [
+        ((0.77, 0.772, 0.768), "reached"),
+        ((0.765, 0.775, 0.745), "above, but p >= 0.01"),
+        ((0.75, 0.755, 0.745), "missed"),
+        ((0.77,), "above, one seed"),
+        ((0.75,), "below, one seed"),
+    ],
+)
+def test_a_target_is_reached_by_the_mean_over_seeds_beyond_doubt(scripts, accuracies, words):
+    assert scripts.speedrun.verdict(accuracies, 0.76)[1] == words
+
+
+def test_the_p_of_a_target_is_the_one_sided_t_test_of_scipy(scripts):
+    p, _ = scripts.speedrun.verdict((0.77, 0.772, 0.768), 0.76)
+    two_sided = stats.ttest_1samp((0.77, 0.772, 0.768), 0.76).pvalue
+    assert p == pytest.approx(two_sided / 2)
+
+
+def test_a_speed_run_is_summed_up_from_its_cells(scripts):
+    cells = [
+        made_cell("transfer", *acc, seed=seed) for seed, acc in enumerate([(0.7, 0.9), (0.8, 0.84)])
+    ]
+    for cell, seconds in zip(cells, (50.0, 60.0), strict=True):
+        cell.run["training"]["spent"] |= {"train_s": seconds, "warmup_s": 1.0, "others": 0.01}
+        cell.run["training"] |= {"host": cell.run["host"], "git": None}
+    found = scripts.speedrun.summary(cells, 0.76)
+    assert found["accuracies"] == pytest.approx([0.8, 0.82])
+    assert (found["accuracy"], found["train_s"]) == (pytest.approx(0.81), [50.0, 60.0])
+    assert found["seeds"] == [0, 1]
+
+
+def test_steps_on_a_batch_train_and_give_a_rate(scripts, noise):
+    learner = small_learner("transfer", 8)
+    before = learner.classifier.weight.clone()
+    source = make_source("train")
+    rate = scripts.training.steps_of(learner, Recipe(steps=1, batch_size=4), source, True, 2)()
+    assert rate > 0
+    assert not torch.equal(learner.classifier.weight, before)
+
+
+def test_the_rate_of_products_counts_their_operations(scripts, monkeypatch):
+    """Of matrices an eighth as large, in a time that is always a second."""
+    moments = iter(range(10))
+    monkeypatch.setattr(scripts.training.time, "perf_counter", lambda: next(moments))
+    monkeypatch.setattr(scripts.training, "EDGE", 256)
+    rate = scripts.training.matrix_rate(torch.device("cpu"), torch.float32)
+    assert rate == scripts.training.PRODUCTS * 2 * 256**3
+
+
+def test_every_trained_learner_of_the_benchmark_is_timed(scripts):
+    found = scripts.training.trainings()
+    assert set(found) == {name for name, cls in LEARNERS.items() if cls.trains_on != "nothing"}
+
+
+@pytest.mark.slow
+def test_scoring_is_timed_against_embedding(tmp_path):
+    out = tmp_path / "out.json"
+    script = [sys.executable, str(SPEED / "evaluation.py"), "--data", str(tmp_path / "data")]
+    small = ["--dataset", "glyphs", "--episodes", "20", "--rounds", "1", "--json", str(out)]
+    data.dataset_info("glyphs", tmp_path / "data")  # draws them
+    subprocess.run([*script, *small], check=True, capture_output=True)
+    results = json.loads(out.read_text())["results"]
+    assert set(results) == {"embedding", "protonet", "transfer"}
+    assert results["embedding"]["ratio"] == 1
+
+
+@pytest.mark.slow
+def test_training_is_timed_in_all_ways(tmp_path):
+    out = tmp_path / "out.json"
+    script = [sys.executable, str(SPEED / "training.py"), "--data", str(tmp_path / "data")]
+    small = ["--dataset", "glyphs", "--steps", "2", "--rounds", "1", "--learner-steps", "1"]
+    data.dataset_info("glyphs", tmp_path / "data")
+    command = [*script, *small, "--backbones", "conv4", "--json", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads(out.read_text())
+    assert set(found["conv4"]["share_of_limit"]) == {"plain", "step", "harness"}
+    assert all(0 < share < 1 for share in found["conv4"]["share_of_limit"].values())
+    assert all(rate > 0 for rate in found["learners"].values())

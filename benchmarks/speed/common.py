@@ -25,6 +25,12 @@ def take_turns(runs: Mapping[K, Callable[[], T]], rounds: int) -> dict[K, list[T
     return out
 
 
+def wait(device: torch.device) -> None:
+    """Until a GPU has done what was queued."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def describe_run(args: argparse.Namespace, device: torch.device, **facts: Any) -> dict[str, Any]:
     """Host, commit, other facts and options: the head of a report. Paths are the machine's own."""
     options = {

@@ -46,11 +46,11 @@ def make_learner(
 def embedding_s(learner: FeatureLearner, source: EpisodeSource, device: torch.device) -> float:
     """Seconds to embed all images of a split once."""
     images = Images(source, device)
-    _wait(device)
+    common.wait(device)
     start = time.perf_counter()
     for rows in torch.from_numpy(source.rows).split(EMBED_BATCH):
         learner.embed(images.normalized(images.pixels(rows.numpy())))
-    _wait(device)
+    common.wait(device)
     return time.perf_counter() - start
 
 
@@ -59,11 +59,6 @@ def scoring_s(
 ) -> float:
     """Seconds to score a learner, embedding included."""
     return evaluate(learner, source, scoring, AUGMENTS["none"], device).total_s
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:

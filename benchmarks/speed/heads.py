@@ -91,14 +91,14 @@ def race(n_shot: int, args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
     def measure(solve: Callable[[Tensor], Tensor]) -> tuple[float, float, float]:
         z = z_TSD.clone().requires_grad_()
-        _wait(device)
+        common.wait(device)
         start = time.perf_counter()
         alpha_TSN = solve(z)
-        _wait(device)
+        common.wait(device)
         solved = time.perf_counter()
         logits_TQN = svm.logits(alpha_TSN, z, query_z_TQD)
         cross_entropy(logits_TQN.flatten(0, 1), query_y_TQ.flatten()).backward()
-        _wait(device)
+        common.wait(device)
         total = time.perf_counter() - start
         return solved - start, total, float((alpha_TSN.detach() - exact).abs().max())
 
@@ -112,11 +112,6 @@ def race(n_shot: int, args: argparse.Namespace) -> dict[str, dict[str, float]]:
             "total_ms": round(1e3 * both, 3),
         }
     return out
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main() -> None:

@@ -54,14 +54,14 @@ def steps_of(
     batch = ImageBatch(x_ICHW, torch.arange(len(x_ICHW), device=device) % learner.n_classes)
 
     def run() -> float:
-        _wait(device)
+        common.wait(device)
         start = time.perf_counter()
         for _ in range(steps):
             loss = learner.loss(batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        _wait(device)
+        common.wait(device)
         return steps * len(x_ICHW) / (time.perf_counter() - start)
 
     return run
@@ -81,17 +81,12 @@ def harness_rate(
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a product of large square matrices."""
     a, b = (torch.randn(EDGE, EDGE, device=device).to(dtype) for _ in range(2))
-    _wait(device)
+    common.wait(device)
     start = time.perf_counter()
     for _ in range(PRODUCTS):
         a @ b
-    _wait(device)
+    common.wait(device)
     return PRODUCTS * 2 * EDGE**3 / (time.perf_counter() - start)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def trainings() -> dict[str, Training]:

@@ -1,4 +1,7 @@
-"""A backbone that computes in bfloat16 and hands out float32."""
+"""In what numbers is computed: bfloat16 in a backbone; float32 as it is, or TF32 by choice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -20,3 +23,19 @@ class Bf16(Backbone):
     def forward(self, x_ICHW: Tensor) -> Tensor:
         with torch.autocast(x_ICHW.device.type, torch.bfloat16):
             return self.inner(x_ICHW).float()
+
+
+@contextmanager
+def float32_products(tf32: bool) -> Iterator[None]:
+    """Whether a GPU may round the factors of float32 products and convolutions to TF32 meanwhile.
+
+    PyTorch's default lets convolutions do so and products not, whatever a table then calls it.
+    """
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions

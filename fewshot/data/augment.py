@@ -60,17 +60,19 @@ def _crop_flip_at(
     x_IHWC: Tensor, pad: int, top_I: Tensor, left_I: Tensor, mirrored_I: Tensor
 ) -> Tensor:
     """Each image padded by `pad`, cropped from (top, left), and mirrored where `mirrored_I`."""
-    n_images, height, width = x_IHWC.shape[:3]
+    n_images, height, width, n_channels = x_IHWC.shape
     device = x_IHWC.device
-    padded = F.pad(x_IHWC, (0, 0, pad, pad, pad, pad))
+    # All images, and all of them mirrored: a mirrored crop is one from the other side of those.
+    padded = F.pad(torch.cat([x_IHWC, x_IHWC.flip(2)]), (0, 0, pad, pad, pad, pad))
     padded_height, padded_width = padded.shape[1:3]
-    across_W = torch.arange(width, device=device)
-    columns_IW = left_I[:, None] + torch.where(mirrored_I[:, None], across_W.flip(0), across_W)
-    first_row_I = torch.arange(n_images, device=device) * padded_height + top_I
-    rows_IH = first_row_I[:, None] + torch.arange(height, device=device)
-    # One row of pixels to choose from, since index_select is the fastest of the gathers on a CPU.
-    pixels = rows_IH[:, :, None] * padded_width + columns_IW[:, None, :]
-    chosen = padded.flatten(0, 2).index_select(0, pixels.flatten())
+    image_I = torch.arange(n_images, device=device) + n_images * mirrored_I
+    left_I = torch.where(mirrored_I, 2 * pad - left_I, left_I)
+    row_IH = (image_I * padded_height + top_I)[:, None] + torch.arange(height, device=device)
+    # A row of a crop lies in one piece, so that it can be copied whole: as one of the (overlapping)
+    # lines that start at each pixel.
+    n_lines = max(padded[..., 0].numel() - width + 1, 0)
+    lines = padded.flatten().as_strided((n_lines, width * n_channels), (n_channels, 1))
+    chosen = lines.index_select(0, (row_IH * padded_width + left_I[:, None]).flatten())
     return chosen.view(x_IHWC.shape)
 
 

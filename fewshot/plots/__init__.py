@@ -37,7 +37,8 @@ def draw_figures(
 ) -> list[Path]:
     """Write the figures of each data set to `out` as `<data set>_<figure>.<format>`.
 
-    target: the validation accuracy (a fraction) for the time to it; None for that of the weakest.
+    target: the validation accuracy (a fraction) for the time to it; None for that of the
+        benchmark, or of the weakest learner.
     only: one figure's name. say: hears which figures have nothing to show.
     Raises UserError for an unknown format or figure, a target that is no accuracy, unlike cells
     in one table, and when the disk refuses.

@@ -16,7 +16,8 @@ class Facts:
     """Of one data set: test scores in the order of the table, curves of trainings on it.
 
     unbeaten: by row's place and column, as in tables; empty where no figure asks for it. target:
-    the validation accuracy to reach, None for the rule's. source: machines and commits.
+    the validation accuracy to reach, None for the rule's; asked: whether the user named it, or
+    the benchmark. source: machines and commits.
     """
 
     dataset: str
@@ -25,6 +26,7 @@ class Facts:
     marks: Mapping[str, Mark]
     unbeaten: Mapping[tuple[int, str], bool]
     target: float | None
+    asked: bool
     source: str
 
     @property
@@ -58,7 +60,8 @@ def facts_of(
             curves=tuple(curve for curve in curves if curve.dataset == name),
             marks=marks,
             unbeaten=beaten,
-            target=target,
+            target=_target_of(_cells_of(name, cells, points)) if target is None else target,
+            asked=target is not None,
             source=provenance(_cells_of(name, cells, points)),
         )
         for name in sorted(datasets)
@@ -67,6 +70,12 @@ def facts_of(
 
 def _dataset(column: str) -> str:
     return column.split()[0]
+
+
+def _target_of(cells: Sequence[CellResult]) -> float | None:
+    """The target that the benchmark of these cells sets; None where it sets none, or several."""
+    targets = {cell.run["config"].get("target") for cell in cells if cell.run["training"]}
+    return targets.pop() if len(targets) == 1 else None
 
 
 def _cells_of(

@@ -119,7 +119,7 @@ def _bar(axes: Axes, lane: int, found: Reach, unit: float) -> None:
 
 
 def _caption(facts: Facts, machine: str | None) -> str:
-    rule = "set by --target."
+    rule = "set by --target." if facts.asked else "that of the benchmark file."
     if facts.target is None:
         rule = (
             "the best validation accuracy of the weakest trained learner here (smallest over "

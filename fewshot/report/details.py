@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from fewshot.compare import row_name
 from fewshot.plots.points import column_of
 from fewshot.report.headline import anchor
-from fewshot.report.words import percent
 from fewshot.results import CellResult
 from fewshot.rows import Row, Score, column_names
+from fewshot.words import percent
 
 DEFAULT = "default"
 GROUPS = {

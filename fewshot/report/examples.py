@@ -19,10 +19,10 @@ from fewshot.errors import UserError
 from fewshot.pictures import ClassesOf, class_images, open_classes
 from fewshot.plots.points import column_of
 from fewshot.report.answers import Answers, Kept, answers_of, kept_predictions, without_predictions
-from fewshot.report.words import letter
 from fewshot.results import CellResult
 from fewshot.rows import Row, column_names, shape_of
 from fewshot.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
+from fewshot.words import letter
 
 IN_ALL, AT_MOST = 6, 4
 """Episodes on the page, and of one data set: pictures are most of what the page weighs."""

@@ -10,10 +10,9 @@ from typing import Any
 from fewshot.compare import row_name
 from fewshot.errors import UserError
 from fewshot.plots.points import Point, main_machine, may_lead, points_of
-from fewshot.report.headline import protocol_letters
-from fewshot.report.words import count, duration, percent
 from fewshot.results import CellResult, read_curve
 from fewshot.rows import Row, column_names
+from fewshot.words import count, duration, percent, protocol_letters
 
 COLOURS, SYMBOLS = 8, 7
 """How many of each the page has: no factor in common, so rows share both only after 56."""

@@ -2,22 +2,36 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from fewshot.compare import SIGNIFICANCE, unbeaten
-from fewshot.plots.points import provenance
-from fewshot.report.words import Entry, count, duration, letter, number, percent
+from fewshot.compare import unbeaten
 from fewshot.results import CellResult
-from fewshot.rows import PROTOCOL, Row, column_names, protocol_words
+from fewshot.rows import Row, column_names, protocol_words
+from fewshot.tables import costs
+from fewshot.tables.costs import Costs, Value
+from fewshot.tables.layout import machine_letters, marked
+from fewshot.tables.notes import accuracy_notes, commit_note, scoring_note, timing_notes
+from fewshot.timing import Machine, Timing
+from fewshot.words import (
+    Entry,
+    count,
+    number,
+    percent,
+    protocol_differences,
+    protocol_letters,
+    protocol_of,
+)
 
+OF_MEMORY = "peak memory of the process, or of the GPU where there is one"
 COSTS = {
-    "training": "wall-clock time of one training, mean over seeds",
-    "images seen": "in one training, mean over seeds",
-    "ms/episode": "to adapt and predict one test episode",
-    "MB, training": "peak memory of the process, or of the GPU where there is one",
-    "MB, test": "peak memory of the process, or of the GPU where there is one",
-    "seeds": "training seeds",
+    "training": (costs.training, "wall-clock time of one training, mean over seeds"),
+    "images seen": (costs.images, "in one training, mean over seeds"),
+    "ms/episode": (costs.episode_ms, "to adapt and predict one test episode"),
+    "MB, training": (costs.training_mb, OF_MEMORY),
+    "MB, test": (costs.scoring_mb, OF_MEMORY),
 }
+"""Heading -> what stands below it, and what that is."""
+SEEDS = "seeds"
+HEADINGS = {**{name: note for name, (_, note) in COSTS.items()}, SEEDS: "training seeds"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class ScoreEntry:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table; letter: of its protocol. costs: as in `COSTS`."""
+    """One row of the table; letter: of its protocol. costs: as in `HEADINGS`."""
 
     name: str
     backbone: str
@@ -61,6 +75,8 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[Row]) -> Headline
     columns, letters = column_names(rows), protocol_letters(rows)
     best = unbeaten(rows)
     by_id = {cell.run["cell"]: cell for cell in cells}
+    values = [_costs(row, by_id) for row in rows]
+    machines = machine_letters(_timings(values))
     lines = tuple(
         Line(
             name=row.name,
@@ -68,7 +84,7 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[Row]) -> Headline
             transductive=row.transductive,
             letter=letters[i],
             scores=tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
-            costs=_costs(row, [by_id[cell_id] for cell_id in row.cell_ids]),
+            costs=(*(_entry(value, machines) for value in values[i]), count(row.seeds)),
         )
         for i, row in enumerate(rows)
     )
@@ -80,20 +96,8 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[Row]) -> Headline
         shared=shared,
         protocols=protocols,
         holes=sum(score.anchor is None for line in lines for score in line.scores),
-        notes=_notes(cells, any(best.values())),
+        notes=_notes(cells, values, any(best.values())),
     )
-
-
-def protocol_letters(rows: Sequence[Row]) -> list[str]:
-    """For each row the letter of its protocol, as `fewshot table` gives them."""
-    words = [protocol_words(protocol_of(row), list(PROTOCOL)) for row in rows]
-    distinct = list(dict.fromkeys(words))
-    return [letter(distinct.index(found)) for found in words]
-
-
-def protocol_of(row: Row) -> Mapping[str, Any]:
-    """The protocol of a row: that of its first column."""
-    return next(iter(row.scores.values())).protocol
 
 
 def anchor(row: int, column: int) -> str:
@@ -111,47 +115,38 @@ def _score(
     return ScoreEntry(percent(*interval), best.get((i, column), False), anchor(i, j))
 
 
-def _costs(row: Row, cells: Sequence[CellResult]) -> tuple[Entry, ...]:
-    runs = [cell.run for cell in cells]
-    return (
-        duration(row.train_s),
-        count(row.images),
-        number(row.adapt_ms, f"{row.adapt_ms:.2f}"),
-        count(_peak_mb([run["training"] for run in runs])),
-        count(_peak_mb([run.get("scoring") for run in runs])),
-        count(row.seeds),
-    )
+def _costs(row: Row, by_id: Mapping[str, CellResult]) -> list[Value]:
+    behind = Costs(tuple(by_id[cell_id] for cell_id in row.cell_ids))
+    return [value(behind) for value, _ in COSTS.values()]
 
 
-def _peak_mb(records: Sequence[Mapping[str, Any] | None]) -> int | None:
-    """The largest of those that say; early cells do not."""
-    found = [record.get("peak_memory_mb") for record in records if record]
-    return max((mb for mb in found if mb is not None), default=None)
+def _entry(value: Value, machines: Mapping[Machine, str]) -> Entry:
+    """As in `fewshot table`: a time says on which machine it was taken, and if it was disturbed."""
+    key = value.key if isinstance(value.key, int | float) else None
+    return Entry(marked(value, machines), key)
+
+
+def _timings(values: Sequence[Sequence[Value]]) -> list[Timing]:
+    return [value.timing for line in values for value in line if value.timing is not None]
 
 
 def _footnotes(rows: Sequence[Row], letters: Sequence[str]) -> tuple[str, dict[str, str]]:
     """What all protocols share, and what each letter stands for beyond it."""
     by_letter = {mark: protocol_of(row) for mark, row in zip(letters, rows, strict=True)}
-    first = next(iter(by_letter.values()))
-    shared = [key for key in PROTOCOL if all(p[key] == first[key] for p in by_letter.values())]
-    own = [key for key in PROTOCOL if key not in shared]
+    shared, own = protocol_differences(rows)
     apart = {mark: protocol_words(p, own) for mark, p in by_letter.items()}
-    return protocol_words(first, shared), apart
+    return protocol_words(next(iter(by_letter.values())), shared), apart
 
 
-def _notes(cells: Sequence[CellResult], bold: bool) -> tuple[str, ...]:
+def _notes(
+    cells: Sequence[CellResult], values: Sequence[Sequence[Value]], bold: bool
+) -> tuple[str, ...]:
     """What the numbers are, on what machines they were measured and at which commits."""
-    scorings = {
-        f"{s['episodes']:,} episodes of {s['n_query']} queries a class"
-        for s in (cell.run["config"]["scoring"] for cell in cells)
-    }
-    notes = [
-        "Accuracy in %, ± half-width of the 95 % interval over test episodes (not over training "
-        f"seeds): {'; '.join(sorted(scorings))}. A dash is a hole: that cell was not run."
-    ]
-    if bold:
-        notes.append(
-            "Bold and *: not beaten by the best row of the same protocol (paired permutation test "
-            f"over the same episodes, {100 * SIGNIFICANCE:g} %, Holm's correction over the table)."
-        )
-    return (*notes, provenance(cells))
+    timings = _timings(values)
+    has_parts = any(value.is_part for line in values for value in line)
+    return (
+        *accuracy_notes("episodes", bold),
+        f"{scoring_note(cells)} A dash is a hole: that cell was not run.",
+        *timing_notes(machine_letters(timings), timings, has_parts),
+        commit_note(cells),
+    )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from fewshot.metrics import Interval
 from fewshot.published import Published, published_numbers
-from fewshot.report.words import Entry, number, percent, signed
 from fewshot.rows import Row, column_names
+from fewshot.words import Entry, number, percent, signed
 
 TRUST = {
     "source": "read where it was published",

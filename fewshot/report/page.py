@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from fewshot import __version__
-from fewshot.report.headline import COSTS
+from fewshot.report.headline import HEADINGS
 
 SCRIPTS = ("tables.js", "figures.js", "page.js")
 JSON_OPTIONS = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
@@ -30,7 +30,7 @@ def render_page(**content: Any) -> str:
     return environment.get_template("report.html.jinja").render(
         **content,
         version=__version__,
-        costs=COSTS,
+        costs=HEADINGS,
         style=Markup(_asset("report.css")),
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),

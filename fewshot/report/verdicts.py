@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from fewshot.compare import RESAMPLES_PER_TEST, SIGNIFICANCE, Comparison, compare, row_name
 from fewshot.metrics import RESAMPLES
-from fewshot.report.words import Entry, difference, number, signed
 from fewshot.results import CellResult
 from fewshot.rows import Row, column_names, unlike
+from fewshot.words import Entry, difference, number, signed
 
 MOST_PAIRS = 2000
 """More would fill a page that nobody reads."""

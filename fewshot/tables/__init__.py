@@ -68,7 +68,7 @@ def render(
             *notes.published_notes(rows, numbers),
             notes.scoring_note(kept),
             *([notes.TARGET_NOTE] if TARGET in chosen else []),
-            *notes.timing_notes(layout),
+            *notes.timing_notes(layout.letters, layout.timings, layout.has_parts),
             notes.commit_note(kept),
         ]
     )

@@ -43,10 +43,7 @@ def lay_out(
 ) -> Layout:
     """The texts of these columns. best: by the place of a row and its column."""
     timings = [v.timing for column in columns for v in column.values if v.timing is not None]
-    machines = machines_in(timings)
-    letters = {machine: letter(i).upper() for i, machine in enumerate(machines)}
-    if len(machines) < 2:
-        letters = {}
+    letters = machine_letters(timings)
     styles: dict[Place, Style] = {}
     for j, column in enumerate(columns):
         for i, (line, value) in enumerate(zip(lines, column.values, strict=True)):
@@ -56,7 +53,7 @@ def lay_out(
                 styles[i, j] = "mark"
             elif best.get((line.place, line.scores.get(column.header, ""))):
                 styles[i, j] = "best"
-    texts = [[_text(column.values[i], letters) for column in columns] for i in range(len(lines))]
+    texts = [[marked(column.values[i], letters) for column in columns] for i in range(len(lines))]
     header = [column.header for column in columns]
     has_parts = any(value.is_part for column in columns for value in column.values)
     return Layout(header, texts, styles, letters, timings, has_parts)
@@ -87,7 +84,16 @@ def _beside(line: Line, column: Column, number: Published | None) -> tuple[Value
     return Value(*shown), Value(*signed(gap, digits=1))
 
 
-def _text(value: Value, letters: Mapping[Machine, str]) -> str:
+def machine_letters(timings: Sequence[Timing]) -> dict[Machine, str]:
+    """A capital letter for each machine that times were taken on; none where there is but one."""
+    machines = machines_in(timings)
+    if len(machines) < 2:
+        return {}
+    return {machine: letter(i).upper() for i, machine in enumerate(machines)}
+
+
+def marked(value: Value, letters: Mapping[Machine, str]) -> str:
+    """The text of a value; of a time, with what forbids to hold it against others."""
     if value.timing is None:
         return value.text
     mark = MARK if value.timing.disturbed else ""

@@ -6,9 +6,9 @@ from fewshot.compare import SIGNIFICANCE
 from fewshot.published import Published
 from fewshot.results import CellResult
 from fewshot.rows import Over, Row, protocol_words
-from fewshot.tables.layout import MARK, Layout
+from fewshot.tables.layout import MARK
 from fewshot.tables.lines import Line
-from fewshot.timing import DISTURBED
+from fewshot.timing import DISTURBED, Machine, Timing
 from fewshot.words import commits, protocol_differences, protocol_of, share
 
 NOTES: dict[Over, str] = {
@@ -69,22 +69,27 @@ TARGET_NOTE = (
 )
 
 
-def timing_notes(layout: Layout) -> list[str]:
-    """On what machines times were taken, and which of them were disturbed."""
+def timing_notes(
+    letters: Mapping[Machine, str], timings: Sequence[Timing], has_parts: bool
+) -> list[str]:
+    """On what machines times were taken, and which of them were disturbed.
+
+    has_parts: whether any is the mean of some of its trainings or tests alone.
+    """
     notes = []
-    if layout.letters:
-        machines = "; ".join(f"{mark}: {machine.words}" for machine, mark in layout.letters.items())
+    if letters:
+        machines = "; ".join(f"{mark}: {machine.words}" for machine, mark in letters.items())
         notes.append(f"Times with different letters are not to be compared: {machines}.")
-    elif layout.timings:
-        notes.append(f"Timed on {layout.timings[0].machine.words}.")
-    disturbed = [t.others for t in layout.timings if t.disturbed and t.others is not None]
+    elif timings:
+        notes.append(f"Timed on {timings[0].machine.words}.")
+    disturbed = [t.others for t in timings if t.disturbed and t.others is not None]
     if disturbed:
         ends = dict.fromkeys(share(found).text for found in (min(disturbed), max(disturbed)))
         notes.append(
             f"{MARK}: other processes used more than {share(DISTURBED).text} of the machine "
             f"meanwhile ({' to '.join(ends)})."
         )
-    if layout.has_parts:
+    if has_parts:
         notes.append("(n of m): n of m were timed alike, and their mean is shown.")
     return notes
 

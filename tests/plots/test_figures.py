@@ -254,6 +254,21 @@ def test_without_a_target_it_is_the_level_of_the_weakest(tmp_path):
     assert "weakest trained learner" in " ".join(figure.texts[-1].get_text().split())
 
 
+def test_the_target_of_the_benchmark_stands_unless_another_is_asked_for(tmp_path):
+    cells = on_disk(tmp_path, trained("a", 0.3, 0.8), trained("b", 0.2, 0.4))
+    for cell in cells:
+        cell.run["config"]["target"] = 0.35
+    _, figure = drawn(cells, "target")
+    assert "35.0 %" in figure.axes[0].get_title(loc="left")
+    assert "that of the benchmark file" in " ".join(figure.texts[-1].get_text().split())
+    _, figure = drawn(cells, "target", to_reach=0.5)
+    assert "50.0 %" in figure.axes[0].get_title(loc="left")
+    assert "set by --target" in " ".join(figure.texts[-1].get_text().split())
+    cells[0].run["config"]["target"] = 0.7
+    _, figure = drawn(cells, "target")
+    assert "40.0 %" in figure.axes[0].get_title(loc="left")
+
+
 def test_bands_are_of_seeds_alone(tmp_path):
     one = on_disk(tmp_path / "one", trained("mtl", 0.5, 0.6))
     _, figure = drawn(one, "validation")
