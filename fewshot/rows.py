@@ -129,7 +129,12 @@ def best_first(row: Row, columns: Sequence[str]) -> tuple[object, ...]:
 def column_names(rows: Sequence[Row]) -> list[str]:
     """Every column that some row has, data sets together, fewer shots first."""
     names = {name for row in rows for name in row.scores}
-    return sorted(names, key=lambda name: (name.split()[0], *shape_of(name)))
+    return sorted(names, key=lambda name: (dataset_in(name), *shape_of(name)))
+
+
+def dataset_in(column: str) -> str:
+    """The data set of a column."""
+    return column.split()[0]
 
 
 def shape_of(column: str) -> tuple[int, int]:

@@ -46,9 +46,9 @@ class Spent:
 
     train_s: of all steps, but for validation and warm-up; `seconds`: of them, by part of the step.
     warmup_s: of copying the images to a GPU, and of the first step at each size of images, in which
-    kernels are chosen or compiled. cpu_s: this process's
-    processor seconds in train_s. others: the share of the machine's processor time that others
-    used meanwhile, in 0..1; None where the system does not tell.
+    kernels are chosen or compiled. cpu_s: this process's processor seconds in train_s. others: the
+    share of the machine's processor time that others used meanwhile, in 0..1; None where the
+    system does not tell.
     """
 
     steps: int
@@ -218,10 +218,10 @@ class _Losses:
             return [(step, loss)]
         if step % GPU_CHECK_EVERY:
             return []
-        sent = self._sent
+        earlier = self._sent
         self._sent = (step, loss.detach().to("cpu", non_blocking=True), torch.cuda.Event())
         self._sent[2].record()
-        return [sent[:2]] if sent is not None and sent[2].query() else []
+        return [earlier[:2]] if earlier is not None and earlier[2].query() else []
 
 
 def _batches(
@@ -285,10 +285,10 @@ def _loss_of(learner: Learner, recipe: Recipe, device: torch.device) -> Callable
 
 def _set_lr(optimizer: Optimizer, recipe: Recipe, progress: float) -> float:
     """Give the optimiser the learning rate of this share of the budget; that of the recipe."""
-    factor = lr_factor(recipe, progress)
+    lr = recipe.lr * lr_factor(recipe, progress)
     for group in optimizer.param_groups:
-        group["lr"] = recipe.lr * factor
-    return recipe.lr * factor
+        group["lr"] = lr
+    return lr
 
 
 def _validation_is_due(recipe: Recipe, done: int, progress: float, seconds: float) -> bool:

@@ -1,12 +1,10 @@
 """Is the difference real: verdicts on made rows, and refusals where protocols differ."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import made_cell
+from conftest import made_cell, run_without_torch
 from scipy import stats
 
 from fewshot.compare import SIGNIFICANCE, compare, render, unbeaten
@@ -296,13 +294,6 @@ def test_no_permutation_is_drawn_for_counts(monkeypatch):
 def test_a_comparison_needs_no_torch(tmp_path):
     for cell in THREE:
         write_cell(tmp_path / cell.path, cell.run, [], cell.episodes)
-    script = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
-        "from fewshot.cli import main\n"
-        f"sys.argv = ['fewshot', 'compare', {str(tmp_path)!r}, '--format', 'md']\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_without_torch("compare", tmp_path, "--format", "md")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == render(compare(THREE), "md")

@@ -1,11 +1,10 @@
 """Pictures of episodes: the very images, every name readable, mistakes in one line."""
 
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pytest
+from conftest import run_without_torch
 from matplotlib import rc_context, rcParams
 from PIL import Image
 
@@ -242,16 +241,8 @@ def test_drawing_changes_no_setting_of_matplotlib(zoo, tmp_path):
 
 def test_the_command_needs_no_torch(zoo, tmp_path):
     out = tmp_path / "out.png"
-    arguments = ["fewshot", "episodes", "zoo", "--data", str(tmp_path), "--out", str(out)]
-    arguments += ["--way", "3", "--shot", "2", "--query", "4"]
-    script = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
-        "from fewshot.cli import main\n"
-        f"sys.argv = {arguments!r}\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    shape = ("--way", 3, "--shot", 2, "--query", 4)
+    done = run_without_torch("episodes", "zoo", "--data", tmp_path, "--out", out, *shape)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{out}\n"
     write_episodes(zoo, SHAPE, 0, 2, tmp_path / "again.png")

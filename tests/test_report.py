@@ -5,7 +5,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
 import sys
 from base64 import b64decode
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import made_cell
+from conftest import cost_of_command, made_cell, run_without_torch
 from PIL import Image
 
 from fewshot import report
@@ -250,15 +249,7 @@ def test_without_the_extra_the_user_is_told_what_to_install(module, cells, monke
 
 def test_the_command_writes_the_page_without_torch(tmp_path, cells):
     out = tmp_path / "page.html"
-    arguments = ["fewshot", "report", str(tmp_path), "--out", str(out), "--data", "nowhere"]
-    script = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
-        "from fewshot.cli import main\n"
-        f"sys.argv = {arguments!r}\n"
-        "main()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = run_without_torch("report", tmp_path, "--out", out, "--data", "nowhere")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{out}\n"
     assert out.read_text() == render_report(read_cells(tmp_path), Path("nowhere"))
@@ -799,24 +790,9 @@ def test_500_cells_of_10_000_episodes_take_little_time_and_memory(tmp_path):
             {"episode": np.arange(n), "accuracy": accuracy, "nll": rng.random(n)}
         ).assign(adapt_ms=0.25, predict_ms=0.5)
         write_cell(tmp_path / f"{i:03}", cell.run, CURVE, frame)
-    script = (
-        "import re, resource, sys\n"
-        "from fewshot.cli import main\n"
-        f"sys.argv = ['fewshot', 'report', {str(tmp_path)!r}, '--data', 'nowhere',\n"
-        f"            '--out', {str(tmp_path / 'page.html')!r}]\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:  # with which every command ends\n"
-        "    assert not end.code\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        # Not ru_maxrss, in which a new process inherits the peak of the one that started it.
-        "peak = re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())\n"
-        "print(used.ru_utime + used.ru_stime, int(peak[1]) / 2**20)\n"
+    seconds, gigabytes, _ = cost_of_command(
+        "report", tmp_path, "--data", "nowhere", "--out", tmp_path / "page.html"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    seconds, gigabytes = map(float, done.stdout.splitlines()[-1].split())
     assert seconds < 30
     assert gigabytes < 1
     assert (tmp_path / "page.html").stat().st_size < 12_000_000

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROTOCOL, made_cell
+from conftest import PROTOCOL, cost_of_command, made_cell
 from golden_tables import FOLDER, GOLDEN, curve, golden_tables, timed
 
 from fewshot.errors import UserError
@@ -520,24 +520,9 @@ def test_500_cells_of_10_000_episodes_take_little_time_and_memory(tmp_path):
         frame = pd.DataFrame({"episode": np.arange(n), "accuracy": accuracy, "nll": rng.random(n)})
         points = curve(0.3, 0.5, 0.6)
         write_cell(tmp_path / f"{i:03}", cell.run, points, frame.assign(adapt_ms=0.2, predict_ms=1))
-    script = (
-        "import re, resource, sys\n"
-        "from fewshot.cli import main\n"
-        f"sys.argv = ['fewshot', 'table', {str(tmp_path)!r}, '--target', '0.5', '--columns',\n"
-        f"            {','.join(COLUMNS)!r}]\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:  # with which every command ends\n"
-        "    assert not end.code\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        # Not ru_maxrss, in which a new process inherits the peak of the one that started it.
-        "peak = re.search(r'VmHWM:\\s*(\\d+) kB', open('/proc/self/status').read())\n"
-        "print(used.ru_utime + used.ru_stime, int(peak[1]) / 2**20)\n"
+    seconds, gigabytes, printed = cost_of_command(
+        "table", tmp_path, "--target", "0.5", "--columns", ",".join(COLUMNS)
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    seconds, gigabytes = map(float, done.stdout.splitlines()[-1].split())
     assert seconds < 5
     assert gigabytes < 1
-    assert done.stdout.count("learner-") == 250
+    assert printed.count("learner-") == 250

@@ -146,12 +146,10 @@ def names_for(order: str, device: torch.device) -> list[str]:
 
 def seconds_of(run: Callable[[], object], device: torch.device) -> float:
     """Wall-clock seconds of one run, the device synchronised."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    common.wait(device)
     start = time.perf_counter()
     run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    common.wait(device)
     return time.perf_counter() - start
 
 

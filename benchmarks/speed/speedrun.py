@@ -9,12 +9,12 @@ With one seed there is no p, and the interval over test episodes is all that can
 """
 
 import argparse
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import common
 from scipy import stats
 
 from fewshot.metrics import mean_ci95
@@ -91,8 +91,7 @@ def main() -> None:
             f"{max(s['train_s']):.1f}), warm-up {statistics.mean(s['warmup_s']):.1f} s, "
             f"{s['images']:,} images; others used at most {100 * disturbed:.0f} % of the machine"
         )
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    common.write_report(args.json, found)
 
 
 if __name__ == "__main__":

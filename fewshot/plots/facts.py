@@ -8,7 +8,7 @@ from fewshot.plots.curves import Curve, curves_of
 from fewshot.plots.points import Point, points_of, provenance
 from fewshot.plots.style import Mark, marks_of
 from fewshot.results import CellResult
-from fewshot.rows import column_names, table_rows
+from fewshot.rows import column_names, dataset_in, table_rows
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ def facts_of(
     curves = curves_of(cells, points)
     marks = marks_of(sorted({point.name for point in points} | {curve.name for curve in curves}))
     beaten = unbeaten(rows) if verdicts else {}
-    datasets = {_dataset(p.column) for p in points} | {curve.dataset for curve in curves}
+    datasets = {dataset_in(p.column) for p in points} | {curve.dataset for curve in curves}
     return [
         Facts(
             dataset=name,
-            points=tuple(p for p in points if _dataset(p.column) == name),
+            points=tuple(p for p in points if dataset_in(p.column) == name),
             curves=tuple(curve for curve in curves if curve.dataset == name),
             marks=marks,
             unbeaten=beaten,
@@ -66,10 +66,6 @@ def facts_of(
         )
         for name in sorted(datasets)
     ]
-
-
-def _dataset(column: str) -> str:
-    return column.split()[0]
 
 
 def _target_of(cells: Sequence[CellResult]) -> float | None:
@@ -82,7 +78,7 @@ def _cells_of(
     dataset: str, cells: Sequence[CellResult], points: Sequence[Point]
 ) -> list[CellResult]:
     """Those scored on a data set, or trained on it."""
-    ids = {i for p in points if _dataset(p.column) == dataset for i in p.cell_ids}
+    ids = {i for p in points if dataset_in(p.column) == dataset for i in p.cell_ids}
     return [
         cell
         for cell in cells

@@ -11,8 +11,7 @@ from typing import Any
 from fewshot.compare import row_name
 from fewshot.metrics import Interval
 from fewshot.results import CellResult
-from fewshot.rows import PROTOCOL, Row, Score, column_names, protocol_words
-from fewshot.rows import column_of as column_of  # the report asks for it here
+from fewshot.rows import PROTOCOL, Row, Score, column_names, column_of, protocol_words
 from fewshot.timing import alike, trained_on, training_time
 from fewshot.words import commits
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from fewshot.rows import shape_of
+from fewshot.rows import dataset_in, shape_of
 
 SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3600.0, 86400.0
 TIME_TICKS = (
@@ -69,7 +69,7 @@ def percent_limits(axes: Axes, low: float, high: float) -> None:
 def column_title(column: str) -> str:
     """`cifar-fs 5w1s` in words."""
     way, shot = shape_of(column)
-    return f"{column.split()[0]}, {way}-way {shot}-shot"
+    return f"{dataset_in(column)}, {way}-way {shot}-shot"
 
 
 def _log_scale(

@@ -10,9 +10,8 @@ import numpy as np
 
 from fewshot.compare import row_name
 from fewshot.errors import UserError
-from fewshot.plots.points import column_of
 from fewshot.results import CellResult
-from fewshot.rows import Row, column_names
+from fewshot.rows import Row, column_names, column_of
 from fewshot.sampling import Episode
 
 

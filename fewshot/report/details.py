@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fewshot.compare import row_name
-from fewshot.plots.points import column_of
 from fewshot.report.headline import anchor
 from fewshot.results import CellResult
-from fewshot.rows import Row, Score, column_names
+from fewshot.rows import Row, Score, column_names, column_of
 from fewshot.words import percent
 
 DEFAULT = "default"

@@ -17,10 +17,9 @@ from PIL import Image
 from fewshot.compare import row_name
 from fewshot.errors import UserError
 from fewshot.pictures import ClassesOf, class_images, open_classes
-from fewshot.plots.points import column_of
 from fewshot.report.answers import Answers, Kept, answers_of, kept_predictions, without_predictions
 from fewshot.results import CellResult
-from fewshot.rows import Row, column_names, shape_of
+from fewshot.rows import Row, column_names, column_of, dataset_in, shape_of
 from fewshot.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
 from fewshot.words import letter
 
@@ -100,7 +99,7 @@ def data_set_examples(
     for column in column_names(rows):
         scoring = cell_of[column].run["config"]["scoring"]
         group = _Group(
-            column.split()[0], scoring["episode_seed"], scoring["n_way"], scoring["n_query"]
+            dataset_in(column), scoring["episode_seed"], scoring["n_way"], scoring["n_query"]
         )
         groups.setdefault(group, {})[column] = cell_of[column]
     wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))

@@ -11,6 +11,7 @@ from fewshot.rows import (
     Row,
     best_first,
     column_names,
+    dataset_in,
     dataset_of,
 )
 from fewshot.tables.costs import Costs, Value
@@ -58,13 +59,13 @@ def lines_of(cells: Sequence[CellResult], rows: Sequence[Row], by_dataset: bool)
     """A line for each row; with `by_dataset`, one for each data set that it has."""
     by_id = {cell.run["cell"]: cell for cell in cells}
     letters = protocol_letters(rows)
-    several = len({_dataset(column) for column in column_names(rows)}) > 1
+    several = len({dataset_in(column) for column in column_names(rows)}) > 1
     lines = []
     for place, row in enumerate(rows):
         of_row = [by_id[cell_id] for cell_id in row.cell_ids]
         parts: dict[str, list[str]] = {}
         for column in column_names([row]):
-            parts.setdefault(_dataset(column), []).append(column)
+            parts.setdefault(dataset_in(column), []).append(column)
         costs = {name: _costs(of_row, name) for name in parts}
         if by_dataset:
             lines += [
@@ -134,7 +135,7 @@ def _heading(line: Line, group: str | None) -> str:
     if group is None:
         return ""
     if group == "dataset":
-        return _dataset(next(iter(line.scores.values())))
+        return dataset_in(next(iter(line.scores.values())))
     return {
         "backbone": "no backbone" if line.row.backbone == HOLE else line.row.backbone,
         "learner": line.row.learner,
@@ -148,7 +149,3 @@ def _by_shape(columns: Sequence[str]) -> dict[str, str]:
 
 def _costs(cells: Sequence[CellResult], dataset: str) -> Costs:
     return Costs(tuple(cell for cell in cells if dataset_of(cell) == dataset))
-
-
-def _dataset(column: str) -> str:
-    return column.split()[0]

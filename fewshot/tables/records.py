@@ -8,7 +8,7 @@ from typing import Any
 
 from fewshot.published import Published
 from fewshot.results import CellResult
-from fewshot.rows import PROTOCOL, Row, Score, column_names, column_of, shape_of
+from fewshot.rows import PROTOCOL, Row, Score, column_names, column_of, dataset_in, shape_of
 from fewshot.tables import costs
 from fewshot.tables.costs import Costs, reached, target_of
 from fewshot.timing import mean_time
@@ -58,7 +58,7 @@ def to_csv(found: Sequence[Record]) -> str:
 def _score(column: str, score: Score, unbeaten: bool | None) -> Record:
     data = score.interval("data")
     return {
-        "dataset": column.split()[0],
+        "dataset": dataset_in(column),
         "n_way": shape_of(column)[0],
         "n_shot": shape_of(column)[1],
         "accuracy": score.mean,
