@@ -13,6 +13,7 @@ OPTIONAL = {
     "ray": "pip install 'fewshot[ray]'",
     "sklearn": "pip install 'fewshot[dev]'",
 }
+EMULATED = "emulated: precision = 'fp32' may be faster"
 PACKAGE_OF = {"sklearn": "scikit-learn"}
 
 
@@ -29,26 +30,13 @@ def report(data: Path | None) -> str:
         f"  {'cores':12} {about['cores']} ({about['threads']} torch threads)",
         f"  {'memory':12} {about['memory_gb']} GB",
         f"  {'gpu':12} {', '.join(gpus) or 'none'}",
-        f"  {'bf16':12} {_bf16()}",
+        f"  {'bf16':12} {'in hardware' if host.computes_bf16() else EMULATED}",
         f"data in {data_dir(data)}",
         *(f"  {name:12} {state}" for name, state in _data_states(data).items()),
         "optional parts",
         *(f"  {name:12} {_optional_state(name)}" for name in OPTIONAL),
     ]
     return "\n".join(lines)
-
-
-def _bf16() -> str:
-    fast = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AMX")
-    native = "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-    return "in hardware" if fast and native else "emulated: precision = 'fp32' may be faster"
-
-
-def _cpu_flags() -> str:
-    try:
-        return Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return ""
 
 
 def _data_states(data: Path | None) -> dict[str, str]:

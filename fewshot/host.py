@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import os
 import platform
+import re
 import resource
 import subprocess
 import time
@@ -22,6 +23,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     """Processor, cores, threads, memory, GPU and versions: what timings depend on."""
     return {
         "processor": processor_name(),
+        "processor_kind": processor_kind(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(memory_bytes() / 2**30),
@@ -51,12 +53,39 @@ def keep_freed_memory() -> bool:
 
 def processor_name() -> str:
     """The processor's model, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
+    lines = _cpu_info().splitlines()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    return next(names, platform.processor() or platform.machine())
+
+
+def processor_kind() -> str:
+    """What a processor's name may not tell: clouds call unlike ones "AMD EPYC", and name no more.
+
+    Family and model where the system tells, the widest vectors that PyTorch uses, and whether it
+    has bfloat16 in hardware.
+    """
+    fields = dict(re.findall(r"^(cpu family|model)\s*: (\d+)$", _cpu_info(), re.MULTILINE))
+    known = [f"{name.removeprefix('cpu ')} {number}" for name, number in sorted(fields.items())]
+    bf16 = ["bf16"] if computes_bf16() else []
+    return ", ".join([*known, torch.backends.cpu.get_cpu_capability(), *bf16])
+
+
+def computes_bf16() -> bool:
+    """Whether the processor has instructions for bfloat16 that PyTorch uses (x86).
+
+    Elsewhere bfloat16 is turned to float32 and back, which takes longer than float32 alone.
+    """
+    flags = ("avx512_bf16", "amx_bf16")
+    is_used = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AMX")
+    return is_used and any(flag in _cpu_info() for flag in flags)
+
+
+def _cpu_info() -> str:
+    """What Linux tells of the processors; nothing on other systems."""
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
 
 
 def gpu_driver() -> str | None:

@@ -143,6 +143,8 @@ def _run_training(cell: Cell, learner: Learner, run: _Run) -> None:
     def validate(candidate: Learner) -> float:
         return evaluate(candidate, val_source, recipe.val_scoring, no_augment, device).accuracy
 
+    if recipe.precision == "bf16" and device.type == "cpu" and not host.computes_bf16():
+        run.say("    this processor emulates bf16: --set recipe.precision=fp32 may be faster")
     host.reset_peak_memory(device)
     augment = AUGMENTS[recipe.augment]
     try:

@@ -15,10 +15,11 @@ DISTURBED = 0.05
 class Machine(NamedTuple):
     """What times depend on besides the work itself; two times are alike where all of it is.
 
-    Early cells do not know their cores or driver: None.
+    Early cells do not know the processor's kind, its cores or the driver: None.
     """
 
     processor: str
+    kind: str | None
     cores: int | None
     threads: int | None
     gpu: str | None
@@ -29,7 +30,7 @@ class Machine(NamedTuple):
     @property
     def place(self) -> str:
         """The device and its threads, whatever the software."""
-        return f"{self.gpu or self.processor}, {self.threads} threads"
+        return f"{self.gpu or self._processor_words}, {self.threads} threads"
 
     @property
     def words(self) -> str:
@@ -37,15 +38,19 @@ class Machine(NamedTuple):
         gpu = [self.gpu, self.driver and f"driver {self.driver}"]
         cores = f" on {self.cores} cores" if self.cores else ""
         software = [f"torch {self.torch}", self.precision]
-        parts = [*gpu, self.processor, f"{self.threads} threads{cores}", *software]
+        parts = [*gpu, self._processor_words, f"{self.threads} threads{cores}", *software]
         return ", ".join(part for part in parts if part)
+
+    @property
+    def _processor_words(self) -> str:
+        return f"{self.processor} ({self.kind})" if self.kind else self.processor
 
     @property
     def fingerprint(self) -> str:
         """A hash of it: 8 hexadecimal digits.
 
-        >>> Machine("Abacus", 2, 2, None, None, "2.6", "fp32").fingerprint
-        'd5300a3f'
+        >>> Machine("Abacus", None, 2, 2, None, None, "2.6", "fp32").fingerprint
+        '2e17ef15'
         """
         return sha256(repr(tuple(self)).encode()).hexdigest()[:8]
 
@@ -121,6 +126,7 @@ def machines_in(timings: Sequence[Timing]) -> list[Machine]:
 def _machine(run: Mapping[str, Any], host: Mapping[str, Any]) -> Machine:
     return Machine(
         host["processor"],
+        host.get("processor_kind"),
         host.get("cores"),
         host.get("threads"),
         host["gpu"],

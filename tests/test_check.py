@@ -110,7 +110,7 @@ BROKEN = [
     ("learner", "check", "message"), BROKEN, ids=lambda v: getattr(v, "__name__", None)
 )
 def test_a_broken_learner_is_caught_and_its_fault_is_named(learner, check, message):
-    assert message in faults(learner)[check]
+    assert message in faults(learner, check)[check]
 
 
 def test_a_sound_learner_has_no_fault():
@@ -252,7 +252,8 @@ def test_an_exception_is_a_failure_with_its_message():
         def predict_features(self, state, query_z_TQD):
             raise ValueError("no such head\nand more")
 
-    assert faults(Raising)["shapes and numbers"] == "raised ValueError: no such head"
+    name = "shapes and numbers"
+    assert faults(Raising, name)[name] == "raised ValueError: no such head"
 
 
 def test_each_check_is_told_and_timed():

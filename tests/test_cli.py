@@ -481,6 +481,13 @@ def test_a_bad_zip_is_a_mistake_and_leaves_no_store(fewshot, tmp_path, fault):
     assert not [p for p in data.rglob("*") if p.suffix != ".lock"]
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_run_says_when_bf16_is_emulated(run, monkeypatch, native):
+    monkeypatch.setattr("fewshot.host.computes_bf16", lambda: native)
+    _, _, err = run("--learner", "protonet", "--set", "recipe.precision=bf16")
+    assert ("this processor emulates bf16" in err) == (not native)
+
+
 def test_doctor_prints_versions_machine_and_data(fewshot, data):
     code, out, err = fewshot("doctor", "--data", data)
     assert (code, err) == (0, "")

@@ -28,7 +28,7 @@ def slow(*values):
     ("name", "backbone"),
     [
         slow(name, backbone)
-        if backbone == "resnet12" or name in INNER_LOOPS[1:]
+        if backbone == "resnet12" or name in INNER_LOOPS
         else (name, backbone)
         for name in LEARNERS
         for backbone in BACKBONES

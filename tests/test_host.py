@@ -1,6 +1,7 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,3 +57,42 @@ def test_own_work_is_counted_and_sleep_is_not() -> None:
     after = host.processor_seconds()
     assert after.own_s > before.own_s
     assert after.machine_s > before.machine_s
+
+
+CPUINFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: {model}
+model name\t: AMD EPYC
+stepping\t: 1
+flags\t\t: fpu avx2 {flags}
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "vectors", "kind"),
+    [
+        (1, "sha_ni", "AVX2", "family 25, model 1, AVX2"),
+        (17, "avx512f avx512_bf16", "AVX512", "family 25, model 17, AVX512, bf16"),
+        # Held down by the user, or on a PyTorch without such kernels: the flag alone is no use.
+        (17, "avx512f avx512_bf16", "AVX2", "family 25, model 17, AVX2"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(
+    monkeypatch, tmp_path, model, flags, vectors, kind
+) -> None:
+    (tmp_path / "cpuinfo").write_text(2 * CPUINFO.format(model=model, flags=flags))
+    monkeypatch.setattr(host, "Path", lambda name: tmp_path / Path(name).name)
+    monkeypatch.setattr(host.torch.backends.cpu, "get_cpu_capability", lambda: vectors)
+    assert host.processor_name() == "AMD EPYC"
+    assert host.processor_kind() == kind
+    assert host.computes_bf16() == kind.endswith("bf16")
+
+
+def test_where_the_system_tells_nothing_of_its_processor_torch_does(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(host, "Path", lambda name: tmp_path / "nothing")
+    monkeypatch.setattr(host.torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    assert host.processor_name()
+    assert host.processor_kind() == "DEFAULT"
+    assert not host.computes_bf16()

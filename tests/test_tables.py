@@ -329,7 +329,7 @@ TWO = [
 
 
 ABACUS = "Abacus, 2 threads, torch 2.6, fp32"
-ABACUS_HASH = Machine("Abacus", None, 2, None, None, "2.6", "fp32").fingerprint
+ABACUS_HASH = Machine("Abacus", None, None, 2, None, None, "2.6", "fp32").fingerprint
 
 
 def expected_records():

@@ -16,10 +16,11 @@ from fewshot.timing import (
     training_time,
 )
 
-ABACUS = Machine("Abacus", 2, 2, None, None, "2.6", "fp32")
-GPU = Machine("Abacus", 2, 2, "Big GPU", "550.1", "2.6", "fp32")
+ABACUS = Machine("Abacus", None, 2, 2, None, None, "2.6", "fp32")
+GPU = Machine("Abacus", None, 2, 2, "Big GPU", "550.1", "2.6", "fp32")
 OTHER = {
     "processor": "Slide rule",
+    "kind": "with a cursor",
     "cores": 4,
     "threads": 1,
     "gpu": "Big GPU",
@@ -39,7 +40,7 @@ def test_machines_that_differ_in_anything_have_other_words_and_another_fingerpri
 
 
 def test_a_fingerprint_is_the_same_in_every_process_and_version():
-    assert ABACUS.fingerprint == "d5300a3f"
+    assert ABACUS.fingerprint == "2e17ef15"
 
 
 def test_words_say_what_is_there_and_nothing_else():
@@ -47,6 +48,9 @@ def test_words_say_what_is_there_and_nothing_else():
     early = ABACUS._replace(cores=None)
     assert early.words == "Abacus, 2 threads, torch 2.6, fp32"
     assert GPU.words == "Big GPU, driver 550.1, Abacus, 2 threads on 2 cores, torch 2.6, fp32"
+    cloud = ABACUS._replace(kind="family 25, AVX2")
+    assert cloud.words == "Abacus (family 25, AVX2), 2 threads on 2 cores, torch 2.6, fp32"
+    assert cloud.place == "Abacus (family 25, AVX2), 2 threads"
     assert (ABACUS.place, GPU.place) == ("Abacus, 2 threads", "Big GPU, 2 threads")
 
 
@@ -56,7 +60,7 @@ def test_a_training_is_timed_where_it_ran_and_a_test_where_it_was_scored():
     cell.run["training"]["spent"]["others"] = 0.25
     cell.run["scoring"] = {"others": 0.5}
     training, test = training_time(cell.run), scoring_time(cell.run, 0.5)
-    on_gpu = Machine("Abacus", None, 2, "Big GPU", "1", "2.6", "bf16")
+    on_gpu = Machine("Abacus", None, None, 2, "Big GPU", "1", "2.6", "bf16")
     assert training == Timing(80.0, on_gpu, 0.25)
     assert test == Timing(0.5, on_gpu._replace(gpu=None, driver=None), 0.5)
     assert machines_of(cell.run) == {training.machine, test.machine}
@@ -67,7 +71,7 @@ def test_what_early_cells_do_not_say_is_unknown():
     assert training_time(cell.run).others is None
     assert not training_time(cell.run).disturbed
     assert scoring_time(cell.run, 1.0).others is None
-    assert trained_on(cell.run).cores is None
+    assert (trained_on(cell.run).kind, trained_on(cell.run).cores) == (None, None)
 
 
 def test_without_a_training_there_is_no_time_of_it():
