@@ -27,9 +27,7 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("name", "backbone"),
     [
-        slow(name, backbone)
-        if backbone == "resnet12" or name in INNER_LOOPS
-        else (name, backbone)
+        slow(name, backbone) if backbone == "resnet12" or name in INNER_LOOPS else (name, backbone)
         for name in LEARNERS
         for backbone in BACKBONES
     ],
