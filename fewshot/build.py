@@ -42,9 +42,15 @@ def new_learner(training: Training, cls: type[L], image_size: int, n_classes: in
 def build_backbone(training: Training, cls: type[Learner], image_size: int) -> Backbone:
     """The backbone of a training, with the batch norm and the precision that it asks for.
 
-    Raises UserError for images that are too small, and for dropout under a gradient learner.
+    Raises UserError for images that are too small, and for dropout or compilation under a
+    gradient learner.
     """
     own_norm = cls.differentiable_norm
+    if own_norm and training.recipe.compile:
+        raise UserError(
+            f"{training.learner}: recipe.compile is for other learners; gradient learners record "
+            "CUDA graphs of their own"
+        )
     if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
         raise UserError(
             f"{training.learner}: its gradients need a backbone that drops nothing at random: "

@@ -72,9 +72,9 @@ def evaluate(
     """
     learner.eval()
     clock = Clock(device)
+    images = Images(source, device)  # not timed: a GPU is sent the whole data set
     with clock.running():
         start = clock.now()
-        images = Images(source, device)
         view = _view(learner, source, images, scoring, augment)
         embed_s = clock.now() - start if isinstance(learner, FeatureLearner) else 0.0
         episodes = [
@@ -193,11 +193,14 @@ def _score_episodes(
     view: _View, episodes: list[Episode], scoring: Scoring, clock: Clock, device: torch.device
 ) -> _Scored:
     limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
-    chunk = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
-    parts = [
-        _score_chunk(view, episode_rows(episodes[i : i + chunk], view.class_starts), clock, device)
-        for i in range(0, len(episodes), chunk)
-    ]
+    most = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
+    chunks = np.array_split(np.arange(len(episodes)), math.ceil(len(episodes) / most))
+    drawn = [episode_rows([episodes[i] for i in chunk], view.class_starts) for chunk in chunks]
+    if device.type == "cuda":
+        with clock.warming():  # gradient learners record a CUDA graph for each size of a chunk
+            for rows in {len(rows.support_TS): rows for rows in drawn}.values():
+                _adapt(view, rows, device)
+    parts = [_score_chunk(view, rows, clock, device) for rows in drawn]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     rows.insert(0, "episode", np.arange(len(rows)))
     return _Scored(rows, np.concatenate([part.predicted_TQ for part in parts]))
@@ -219,12 +222,15 @@ def _images_per_episode(scoring: Scoring) -> int:
     return scoring.n_way * per_class
 
 
-def _score_chunk(view: _View, rows: EpisodeRows, clock: Clock, device: torch.device) -> _Scored:
-    n_way = rows.class_ids_TN.shape[1]
+def _adapt(view: _View, rows: EpisodeRows, device: torch.device) -> Any:
     support_y_TS = torch.from_numpy(np.tile(rows.support_y_TS, view.copies)).to(device)
+    return view.adapt(view.support(rows.support_TS), support_y_TS, rows.class_ids_TN.shape[1])
+
+
+def _score_chunk(view: _View, rows: EpisodeRows, clock: Clock, device: torch.device) -> _Scored:
     query_y_TQ = torch.from_numpy(rows.query_y_TQ).to(device)
     start = clock.now()
-    state = view.adapt(view.support(rows.support_TS), support_y_TS, n_way)
+    state = _adapt(view, rows, device)
     adapted = clock.now()
     logits_TQN = view.predict(state, view.query(rows.query_TQ)).float()
     predicted = clock.now()

@@ -8,6 +8,7 @@ below it: expect a factor of up to 2.
 import torch
 from torch import Tensor
 
+from fewshot.backbones.precision import float32_products
 from fewshot.build import build_backbone
 from fewshot.clock import Clock
 from fewshot.config import Training
@@ -37,7 +38,8 @@ class Rates:
             flops = unit_flops(training, cls, image_size)
             backbone = build_backbone(training, cls, image_size).to(self._device)
             self._timed[key] = _Timed(backbone, image_size, flops, self._device)
-        return self._timed[key].rate(images)
+        with float32_products(tf32=t.recipe.precision == "tf32"):
+            return self._timed[key].rate(images)
 
 
 class _Timed:

@@ -76,6 +76,7 @@ def run_cells(
             summary.failed.append(cell.id)
             continue
         try:
+            host.free_memory(device)  # of the cell before
             retrain = force and cell.training.id not in trained_now
             with float32_products(tf32=cell.training.recipe.precision == "tf32"):
                 _run_cell(cell, run, retrain)
@@ -270,6 +271,8 @@ def choose_device(name: str, threads: int | None) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # streams and graphs are made on the current one
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device '{name}': {str(error).splitlines()[0]}") from None
     return device

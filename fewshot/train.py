@@ -4,6 +4,7 @@ It is handed the training classes alone, and a function that scores a learner on
 episodes; it never holds a validation or test image.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -45,10 +46,10 @@ class Spent:
     """What a training cost.
 
     train_s: of all steps, but for validation and warm-up; `seconds`: of them, by part of the step.
-    warmup_s: of copying the images to a GPU, and of the first step at each size of images, in which
-    kernels are chosen or compiled. cpu_s: this process's processor seconds in train_s. others: the
-    share of the machine's processor time that others used meanwhile, in 0..1; None where the
-    system does not tell.
+    warmup_s: of copying the images to a GPU, and of the first steps at each size of images, in
+    which kernels are chosen or compiled. cpu_s: this process's processor seconds in train_s.
+    others: the share of the machine's processor time that others used meanwhile, in 0..1; None
+    where the system does not tell.
     """
 
     steps: int
@@ -103,7 +104,7 @@ def train(
     """
     clock, kept = Clock(device), _Kept(learner)
     step = images = warmup_images = 0
-    validate_s, edges = 0.0, set[int]()
+    validate_s, steps_at = 0.0, Counter[int]()
     learner.train()
     with _progress_bar() as bar, clock.running():
         with clock.warming():
@@ -113,13 +114,13 @@ def train(
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
             lr = _set_lr(optimizer, recipe, progress)
             edge = recipe.edge_at(progress, source.image_size)
-            is_first = edge not in edges
-            with clock.warming() if is_first else nullcontext():
+            warms_up = steps_at[edge] < _warmup_steps(recipe, device)
+            with clock.warming() if warms_up else nullcontext():
                 loss, n_images = outer_step(step, edge)
             step += 1
             images += n_images
-            if is_first:
-                edges.add(edge)
+            steps_at[edge] += 1
+            if warms_up:
                 warmup_images += n_images
             progress = _progress(recipe, step, images, clock.total)
             if _validation_is_due(recipe, len(kept.curve), progress, clock.total):
@@ -146,6 +147,13 @@ def train(
     return Trained(kept.curve, spent, selected_step)
 
 
+def _warmup_steps(recipe: Recipe, device: torch.device) -> int:
+    """Steps at each size of images that are not timed: compiled ones record their CUDA graphs in
+    the second.
+    """
+    return 2 if recipe.compile and device.type == "cuda" else 1
+
+
 def _outer_step(
     learner: Learner,
     make_batch: Callable[[int, int], Batch],
@@ -162,7 +170,12 @@ def _outer_step(
         with clock.part("data"):
             batch = make_batch(step, edge)
         with clock.part("forward"):
-            loss = learner_loss(batch)
+            try:
+                loss = learner_loss(batch)
+            except ValueError:
+                # Weights that are no numbers: a head finds out before a GPU's loss has come over.
+                kept.check(losses.latest)
+                raise
         kept.check(losses.arrived(step + 1, loss))
         with clock.part("backward"):
             optimizer.zero_grad(set_to_none=True)
@@ -211,9 +224,12 @@ class _Losses:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._sent: tuple[int, Tensor, torch.cuda.Event] | None = None
+        self.latest: list[tuple[int, Tensor]] = []
+        """That of the step before, for whoever can wait for it."""
 
     def arrived(self, step: int, loss: Tensor) -> list[tuple[int, Tensor]]:
         """Those that can be looked at without waiting, each with its step."""
+        self.latest = [(step, loss.detach())]
         if self._device.type == "cpu":
             return [(step, loss)]
         if step % GPU_CHECK_EVERY:

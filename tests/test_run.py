@@ -640,6 +640,13 @@ def test_a_backbone_that_drops_at_random_is_refused_for_gradient_learners(data, 
         plan.check_cells(load(text), data)
 
 
+def test_compilation_is_refused_for_gradient_learners(data, load):
+    """They record CUDA graphs, which a compiled step would record into graphs of its own."""
+    text = MAML.replace("[defaults.recipe]", "[defaults.recipe]\ncompile = true")
+    with pytest.raises(UserError, match="maml: recipe.compile is for other learners"):
+        plan.check_cells(load(text), data)
+
+
 @pytest.mark.parametrize("mode", ["support", "query", "running"])
 def test_gradient_learners_run_and_say_whose_statistics_they_used(tmp_path, data, load, mode):
     options = f'{{ n_way = 3, batch_norm = "{mode}", test_inner_steps = 2 }}'

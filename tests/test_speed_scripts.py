@@ -299,9 +299,9 @@ def test_the_rate_of_products_counts_their_operations(scripts, monkeypatch):
     """Of matrices an eighth as large, in a time that is always a second."""
     moments = iter(range(10))
     monkeypatch.setattr(scripts.training.time, "perf_counter", lambda: next(moments))
-    monkeypatch.setattr(scripts.training, "EDGE", 256)
+    monkeypatch.setattr(scripts.training, "EDGES", {"cpu": 256})
     rate = scripts.training.matrix_rate(torch.device("cpu"), torch.float32)
-    assert rate == scripts.training.PRODUCTS * 2 * 256**3
+    assert rate == scripts.training.PRODUCTS["cpu"] * 2 * 256**3
 
 
 def test_every_trained_learner_of_the_benchmark_is_timed(scripts):

@@ -10,6 +10,7 @@ import torch
 from conftest import make_source, small_learner, some_classes, ways_of
 from torch import nn
 
+from fewshot import train as train_module
 from fewshot.config import Recipe, Scoring
 from fewshot.data.augment import AUGMENTS
 from fewshot.episode import Images
@@ -347,6 +348,33 @@ def test_a_loss_that_diverges_ends_training_with_the_step_and_the_last_good_weig
     assert (caught.value.step, caught.value.good_step) == (7, good_step)
     assert [point.step for point in caught.value.curve][-1] == good_step
     assert torch.equal(caught.value.weights["weight"], script.seen[-1]["weight"])
+
+
+class ChecksItsInputs(Toy):
+    """Refuses, as heads do, what a step on a loss that is no number left behind."""
+
+    def loss(self, batch):
+        if self.weight.isnan():
+            raise ValueError("features hold nan or infinity")
+        return super().loss(batch)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_head_that_refuses_what_divergence_left_does_not_hide_it(train_source, monkeypatch, late):
+    """On a GPU losses arrive late; here they never do."""
+    toy = ChecksItsInputs(losses={3: float("nan")})
+    if late:
+        arrived = train_module._Losses.arrived
+        monkeypatch.setattr(train_module._Losses, "arrived", lambda *a: arrived(*a) and [])
+    with pytest.raises(DivergedError, match=r"\bby step 3\b"):
+        run(toy, train_source, replace(SMALL, validations=1))
+
+
+def test_what_a_learner_raises_by_itself_is_left_as_it_is(train_source):
+    toy = ChecksItsInputs()
+    toy.weight.data.fill_(float("nan"))
+    with pytest.raises(ValueError, match="features hold nan"):
+        run(toy, train_source)
 
 
 def test_divergence_before_any_validation_gives_the_first_weights_back(train_source):

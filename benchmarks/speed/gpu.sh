@@ -3,7 +3,7 @@
 #
 # From the root of the repository, with cifar-fs and mini-imagenet in $FEWSHOT_DATA. Writes JSON to
 # OUT; what fails (a library that is missing, a data set that is not there) leaves the others done.
-set -u
+set -u -o pipefail
 out=${1:?usage: gpu.sh OUT [PYTHON]}
 python=${2:-python}
 speed=benchmarks/speed
@@ -17,7 +17,8 @@ part() {
     "$@" 2>&1 | tee "$out/$name.log" || echo "== $name failed"
 }
 
-part training "$python" $speed/training.py --device cuda --steps 200 --json "$out/training.json"
+part training "$python" $speed/training.py --device cuda --steps 200 --learner-steps 100 \
+    --json "$out/training.json"
 part evaluation "$python" $speed/evaluation.py --device cuda --json "$out/evaluation.json"
 part speedrun "$python" -m fewshot.cli run $speed/speedrun_gpu.toml --device cuda --results "$out"
 part verdict "$python" $speed/speedrun.py "$out/speedrun_gpu" --json "$out/speedrun.json"

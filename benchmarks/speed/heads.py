@@ -85,9 +85,10 @@ def race(n_shot: int, args: argparse.Namespace) -> dict[str, dict[str, float]]:
     exact = svm.fit(z_TSD.double(), y_TS, args.way, C, RIDGE, tolerance=1e-11).alpha_TSN
     solvers: dict[str, Callable[[Tensor], Tensor]] = {
         "ours": lambda z: svm.fit(z, y_TS, args.way, C, RIDGE, args.tolerance).alpha_TSN,
-        "qpth 15": lambda z: alpha_by_qpth(z, y_TS, args.way, 15),
-        "qpth 3": lambda z: alpha_by_qpth(z, y_TS, args.way, 3),
     }
+    if find_spec("qpth"):
+        solvers["qpth 15"] = lambda z: alpha_by_qpth(z, y_TS, args.way, 15)
+        solvers["qpth 3"] = lambda z: alpha_by_qpth(z, y_TS, args.way, 3)
 
     def measure(solve: Callable[[Tensor], Tensor]) -> tuple[float, float, float]:
         z = z_TSD.clone().requires_grad_()

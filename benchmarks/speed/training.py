@@ -11,7 +11,7 @@ harness   `fewshot.train.train` as benchmarks run it: draws, augmentation, clock
 learners  then every learner of `cifar_fs.toml` under its own recipe, by the harness, some steps
 
 How near that is to what the machine can do: operations of the convolutions and products of the
-backbone in a second, over those of a product of two matrices of 2048 x 2048 in the same precision,
+backbone in a second, over those of a product of two large matrices (`EDGES`) in the same precision,
 timed in the same turns. For engines of the inner loop against learn2learn see `engines.py`.
 """
 
@@ -27,6 +27,7 @@ import common
 import torch
 
 from fewshot import data, host
+from fewshot.backbones.precision import float32_products
 from fewshot.build import build_learner
 from fewshot.config import Cell, Recipe, Training
 from fewshot.cost import unit_flops
@@ -37,8 +38,8 @@ from fewshot.plan import load_cells
 from fewshot.protocols import EpisodeSource, ImageBatch, Learner
 from fewshot.train import train
 
-EDGE = 2048  # of the matrices whose product is the machine's limit
-PRODUCTS = 5
+EDGES = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the machine's limit
+PRODUCTS = {"cpu": 5, "cuda": 50}
 
 
 def steps_of(
@@ -80,13 +81,14 @@ def harness_rate(
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a product of large square matrices."""
-    a, b = (torch.randn(EDGE, EDGE, device=device).to(dtype) for _ in range(2))
+    edge, products = EDGES[device.type], PRODUCTS[device.type]
+    a, b = (torch.randn(edge, edge, device=device).to(dtype) for _ in range(2))
     common.wait(device)
     start = time.perf_counter()
-    for _ in range(PRODUCTS):
+    for _ in range(products):
         a @ b
     common.wait(device)
-    return PRODUCTS * 2 * EDGE**3 / (time.perf_counter() - start)
+    return products * 2 * edge**3 / (time.perf_counter() - start)
 
 
 def trainings() -> dict[str, Training]:
@@ -140,7 +142,9 @@ def main() -> None:
         own = argparse.Namespace(**vars(args))
         if backbone != "conv4":
             own.steps = max(1, args.steps // 10)
-        rates = {k: statistics.median(v) for k, v in race(training, source, device, own).items()}
+        with float32_products(tf32=False):  # float32 is what it says, on a GPU too
+            turns = race(training, source, device, own)
+        rates = {way: statistics.median(values) for way, values in turns.items()}
         flops = unit_flops(training, LEARNERS["transfer"], source.image_size)
         product = {"plain": "float32 products"}
         reached = {
@@ -158,12 +162,13 @@ def main() -> None:
             f"{backbone:9} harness over step: {100 * (rates['step'] / rates['harness'] - 1):+.1f} %"
         )
     report["learners"] = {}
+    common.write_report(args.json, report)
     for name, training in known.items() if args.learner_steps else ():
         harness_rate(training, source, device, 1)
         rate = harness_rate(training, source, device, args.learner_steps)
         report["learners"][name] = rate
         print(f"{name:16} {rate:8,.0f} images/s")
-    common.write_report(args.json, report)
+        common.write_report(args.json, report)
 
 
 def _transfer_cells() -> list[Cell]:

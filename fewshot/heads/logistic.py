@@ -21,8 +21,8 @@ from torch.nn.functional import one_hot
 from fewshot.heads import newton
 from fewshot.heads.support import check_finite, check_labels
 
-CHUNK_BYTES = 1 << 22
-"""Gram matrices solved together: enough to drown the cost of a call, and near to fit a cache."""
+CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28}
+"""Gram matrices solved together: enough to drown the cost of a call; near to fit a CPU's cache."""
 
 
 class LogisticHead(NamedTuple):
@@ -66,7 +66,8 @@ def fit(
     n_episodes, n_support, n_features = support_z_TSD.shape
     weight_TND = support_z_TSD.new_empty(n_episodes, n_way, n_features, dtype=dtype)
     bias_TN = support_z_TSD.new_empty(n_episodes, n_way, dtype=dtype)
-    chunk = max(1, CHUNK_BYTES // (8 * max(1, n_support) ** 2))
+    chunk_bytes = CHUNK_BYTES.get(support_z_TSD.device.type, CHUNK_BYTES["cpu"])
+    chunk = max(1, chunk_bytes // (8 * max(1, n_support) ** 2))
     n_failed = 0
     for start in range(0, n_episodes, chunk):
         part = slice(start, start + chunk)

@@ -117,7 +117,7 @@ def test_a_batch_is_its_episodes_one_by_one(monkeypatch: pytest.MonkeyPatch, nor
     alone_TQN = torch.cat(
         [probabilities(logistic.fit(z_TSD[[t]], y_TS[[t]], 5), query_z_TQD[[t]]) for t in range(7)]
     )
-    monkeypatch.setattr(logistic, "CHUNK_BYTES", 3 * 25 * 25 * 8)  # 3 episodes, 3, and 1
+    monkeypatch.setattr(logistic, "CHUNK_BYTES", {"cpu": 3 * 25 * 25 * 8})  # 3 episodes, 3, and 1
     chunks_TQN = probabilities(logistic.fit(z_TSD, y_TS, 5), query_z_TQD)
     torch.testing.assert_close(alone_TQN, whole_TQN, atol=2e-6, rtol=0.0)
     torch.testing.assert_close(chunks_TQN, whole_TQN, atol=2e-6, rtol=0.0)
