@@ -157,6 +157,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and their cost here, run none.")
     ] = False,
+    train_only: Annotated[
+        bool, typer.Option("--train-only", help="Validate, but leave the test classes unscored.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Run finished cells again.")] = False,
 ) -> None:
     """Train and score what is missing of a benchmark, then print its table.
@@ -186,7 +189,7 @@ def run(
     for warning in check_cells(parts.runnable, place.data_dir, learners):
         say(warning)
     try:
-        summary = run_cells(parts.runnable, place, torch_device, say, force)
+        summary = run_cells(parts.runnable, place, torch_device, say, force, train_only)
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on")
         raise typer.Exit(130) from None
@@ -197,7 +200,7 @@ def run(
     if summary.failed:
         say(f"{len(summary.failed)} cells failed: {', '.join(summary.failed)}")
     finished = {place.cell_folder(cell) for cell in cells}
-    if len(summary.failed) < len(cells) - len(parts.holes):
+    if not train_only and len(summary.failed) < len(cells) - len(parts.holes):
         shown = [c for c in read_cells(results / cells[0].benchmark) if c.path in finished]
         print(render(shown, "text", _terminal_width(), colour=_in_colour()), end="")
     if summary.failed:

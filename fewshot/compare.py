@@ -13,7 +13,7 @@ import numpy as np
 
 from fewshot import grids
 from fewshot.errors import UserError
-from fewshot.held import Held, best_rivals, deciding_p
+from fewshot.held import Held, best_rivals, count_pairs, deciding_p, permutation_p
 from fewshot.metrics import (
     RESAMPLES,
     Interval,
@@ -59,7 +59,17 @@ class Comparison:
             return f"refused: {'; '.join(self.refused)}"
         if self.holm_p > SIGNIFICANCE:
             return "no difference found"
-        return f"{self.a if self.over_episodes.mean > 0 else self.b} is better"
+        better = f"{self.a if self.over_episodes.mean > 0 else self.b} is better"
+        return better if self.holds_over_seeds else f"{better} on these episodes"
+
+    @property
+    def holds_over_seeds(self) -> bool:
+        """Whether other trainings would tell the same: Welch's interval is on one side of 0.
+
+        Not with a single seed, of which there is no interval.
+        """
+        seeds = self.over_seeds
+        return seeds is not None and abs(seeds.mean) > seeds.ci95  # never above nan
 
 
 def compare(
@@ -103,7 +113,8 @@ def compare(
 def unbeaten(rows: Sequence[Row]) -> dict[tuple[int, str], bool]:
     """For each row and column, whether the best row of its protocol does not beat it.
 
-    By the paired permutation test, at 5 %, with Holm's correction over the whole table. A row
+    By the paired permutation test, at 5 %, with Holm's correction over all pairs of the table: the
+    best row is known as such from the same episodes, so every pair has had its chance. A row
     without a rival under its protocol is not in the result.
     """
     out: dict[tuple[int, str], bool] = {}
@@ -113,8 +124,9 @@ def unbeaten(rows: Sequence[Row]) -> dict[tuple[int, str], bool]:
             out[i, column] = True
             if rival.scores[column].mean > rows[i].scores[column].mean:
                 held.append(Held(i, column, rival, rows[i]))
-    p_values = deciding_p(held, SIGNIFICANCE, _resamples(len(held)))
-    for test, p in zip(held, holm(p_values), strict=True):
+    tests = sum(count_pairs(rows, column) for column in column_names(rows))
+    p_values = deciding_p(held, SIGNIFICANCE, _resamples(tests), tests)
+    for test, p in zip(held, holm(p_values, tests), strict=True):
         out[test.place, test.column] = p > SIGNIFICANCE
     return out
 
@@ -144,18 +156,14 @@ Met = tuple[str, Row, Row]
 
 def _test(met: Sequence[Met]) -> list[Paired]:
     """The pairs of a column are resampled together, since they have the same episodes."""
-    resamples = _resamples(len(met))
+    held = [Held(i, column, one, other) for i, (column, one, other) in enumerate(met)]
+    p_values = permutation_p(held, _resamples(len(met)))
     outcomes: dict[int, Paired] = {}
-    for column in dict.fromkeys(c for c, _, _ in met):
-        places = [i for i, (c, _, _) in enumerate(met) if c == column]
-        d_ER = np.stack(
-            [
-                met[i][1].scores[column].accuracy_E - met[i][2].scores[column].accuracy_E
-                for i in places
-            ],
-            axis=1,
-        )
-        outcomes |= zip(places, paired_each(d_ER, resamples=resamples), strict=True)
+    for column in dict.fromkeys(test.column for test in held):
+        own = [test for test in held if test.column == column]
+        d_ER = np.stack([test.differences for test in own], axis=1)
+        found = paired_each(d_ER, p_R=[p_values[test.place] for test in own])
+        outcomes |= zip((test.place for test in own), found, strict=True)
     return [outcomes[i] for i in range(len(met))]
 
 
@@ -237,8 +245,10 @@ def _footer(found: Sequence[Comparison]) -> str:
     return (
         "Differences in points of accuracy over the same episodes, ± half-width of the 95 % t "
         f"interval over episodes. p: paired permutation test, Holm's correction for {tests} tests; "
-        f"a verdict needs p ≤ {SIGNIFICANCE:g}. Resolvable: the smallest difference that so many "
-        "episodes find four times in five; needed: episodes that would resolve the one seen."
+        f"a verdict needs p ≤ {SIGNIFICANCE:g}. On these episodes: of these trained weights, with "
+        "one seed or an interval over seeds that holds 0; another training may tell otherwise. "
+        "Resolvable: the smallest difference that so many episodes find four times in five, tested "
+        "alone; needed: episodes that would resolve the one seen."
     )
 
 

@@ -137,11 +137,16 @@ class Training:
     @property
     def id(self) -> str:
         """Readable name with a short hash of the configuration, but for test-only options."""
+        digest = _short_hash(self.without_test_options)
+        return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{digest}"
+
+    @property
+    def without_test_options(self) -> "Training":
+        """The same with the test-only options at their defaults, as every training validates."""
         defaults = {
             f.name: f.default for f in fields(self.learner_options) if f.metadata.get("test_only")
         }
-        trained = replace(self, learner_options=replace(self.learner_options, **defaults))
-        return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{_short_hash(trained)}"
+        return replace(self, learner_options=replace(self.learner_options, **defaults))
 
 
 @dataclass(frozen=True)

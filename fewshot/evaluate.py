@@ -198,9 +198,9 @@ def _score_episodes(
     drawn = [episode_rows([episodes[i] for i in chunk], view.class_starts) for chunk in chunks]
     if device.type == "cuda":
         with clock.warming():  # gradient learners record a CUDA graph for each size of a chunk
-            for rows in {len(rows.support_TS): rows for rows in drawn}.values():
-                _adapt(view, rows, device)
-    parts = [_score_chunk(view, rows, clock, device) for rows in drawn]
+            for part in {len(part.support_TS): part for part in drawn}.values():
+                _adapt(view, part, device)
+    parts = [_score_chunk(view, part, clock, device) for part in drawn]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     rows.insert(0, "episode", np.arange(len(rows)))
     return _Scored(rows, np.concatenate([part.predicted_TQ for part in parts]))

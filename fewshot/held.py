@@ -5,6 +5,7 @@ Axes: E episodes, R tests. Needs neither torch nor images.
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -49,23 +50,44 @@ def best_rivals(rows: Sequence[Row], column: str) -> dict[int, Row]:
     return found
 
 
-def deciding_p(held: Sequence[Held], significance: float, resamples: int) -> list[float]:
-    """For each test a p that gives, with Holm's correction, the verdict of its exact p.
+def count_pairs(rows: Sequence[Row], column: str) -> int:
+    """How many pairs of rows of a column may be compared."""
+    scores = [row.scores[column] for row in rows if column in row.scores]
+    return sum(not unlike(a, b) for a, b in combinations(scores, 2))
+
+
+def deciding_p(
+    held: Sequence[Held], significance: float, resamples: int, tests: int
+) -> list[float]:
+    """For each test a p that gives, with Holm's correction for so many tests, the verdict of its
+    exact p.
 
     A bound of p stands for it where it decides alone: what is at most the significance over the
     number of tests is found whatever the others are, and what is above the significance never is.
-    Differences that are no counts of right answers have `resamples` permutations drawn.
+    """
+    out, unclear = [math.nan] * len(held), list[int]()
+    for k, test in enumerate(held):
+        low, high = p_bounds(test.differences)
+        if high <= significance / tests:
+            out[k] = high
+        elif low > significance:
+            out[k] = low
+        else:
+            unclear.append(k)
+    for k, p in zip(unclear, permutation_p([held[k] for k in unclear], resamples), strict=True):
+        out[k] = p
+    return out
+
+
+def permutation_p(held: Sequence[Held], resamples: int) -> list[float]:
+    """P of each paired permutation test: exact, where differences are counts of right answers.
+
+    Others have `resamples` permutations drawn.
     """
     out = [math.nan] * len(held)
     drawn: dict[str, list[int]] = {}
     for k, test in enumerate(held):
-        d_E = test.differences
-        low, high = p_bounds(d_E)
-        if high <= significance / len(held):
-            out[k] = high
-        elif low > significance:
-            out[k] = low
-        elif (counts_E := as_counts(d_E, test.unit)) is not None:
+        if (counts_E := as_counts(test.differences, test.unit)) is not None:
             out[k] = exact_p(counts_E)
         else:
             drawn.setdefault(test.column, []).append(k)

@@ -13,6 +13,10 @@ from scipy.special import ndtri, stdtrit
 CONFIDENCE = 0.95
 POWER = 0.8
 """How often a difference called resolvable would be found, at 5 % significance."""
+ROUNDING = 1e-12
+"""A mean difference nearer 0 than this is 0: sums of fractions are not exact."""
+FEWEST_EPISODES = 6
+"""With fewer no choice of signs is rare enough: 2 of 2^5 are 6 %."""
 RESAMPLES = 9999
 RESAMPLES_AT_ONCE = 500  # memory: so many times E numbers
 
@@ -67,8 +71,8 @@ class Paired(NamedTuple):
 
     mean, ci95: of the differences, by t. permutation_p: two-sided, by flipping signs. bootstrap:
     ends of the 95 % interval of the mean by resampled episodes. resolvable: the smallest mean
-    difference that this many episodes find four times in five, at 5 % significance. needed:
-    episodes that would find the difference seen as often; None where it is 0.
+    difference that this many episodes find four times in five, at 5 % significance, tested alone.
+    needed: episodes that would find the difference seen as often; None where it is 0.
     """
 
     mean: float
@@ -97,16 +101,25 @@ def paired(a_E: np.ndarray, b_E: np.ndarray, seed: int = 0, resamples: int = RES
     return paired_each(d_E[:, None], seed, resamples)[0]
 
 
-def paired_each(d_ER: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> list[Paired]:
-    """`paired` for R lists of differences over the same episodes, resampled together."""
-    p_R = sign_flip_p(d_ER, seed, resamples)
+def paired_each(
+    d_ER: np.ndarray,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    p_R: Sequence[float] | None = None,
+) -> list[Paired]:
+    """`paired` for R lists of differences over the same episodes, resampled together.
+
+    p_R: of the permutation test, where they are known already.
+    """
+    p_R = list(sign_flip_p(d_ER, seed, resamples)) if p_R is None else p_R
     ends_2R = _bootstrap(d_ER, seed, resamples)
     quantiles = float(ndtri((1 + CONFIDENCE) / 2) + ndtri(POWER))
     out = []
     for r, d_E in enumerate(d_ER.T):
         mean, ci95 = mean_ci95(d_E)
         resolvable = quantiles * _standard_error(d_E)
-        needed = math.ceil(len(d_E) * (resolvable / mean) ** 2) if mean else None
+        is_zero = abs(mean) < ROUNDING
+        needed = None if is_zero else math.ceil(len(d_E) * (resolvable / mean) ** 2)
         out.append(
             Paired(
                 mean=mean,
@@ -114,7 +127,7 @@ def paired_each(d_ER: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> 
                 permutation_p=float(p_R[r]),
                 bootstrap=(float(ends_2R[0, r]), float(ends_2R[1, r])),
                 resolvable=resolvable,
-                needed=None if needed is None else max(2, needed),
+                needed=None if needed is None else max(FEWEST_EPISODES, needed),
                 episodes=len(d_E),
             )
         )
@@ -145,17 +158,18 @@ def sign_flip_p(d_ER: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> 
     return (extreme_R + 1) / (resamples + 1)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
     """Adjusted p values: below 5 % for any of them, the family of tests is wrong 5 % of the time.
 
     Holm (1979): the smallest is multiplied by their number, the next by one less, and so on;
-    none is smaller than the one before.
+    none is smaller than the one before. tests: their number, where others belong to the family
+    whose p was not needed.
 
     >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
     order = np.argsort(p_values, kind="stable")
-    factors = len(order) - np.arange(len(order))
+    factors = (tests or len(order)) - np.arange(len(order))
     raised = np.maximum.accumulate(np.minimum(1.0, factors * np.asarray(p_values)[order]))
     adjusted = np.empty(len(order))
     adjusted[order] = raised

@@ -79,6 +79,8 @@ class Learner(ABC, nn.Module):  # in this order, as above
     trains_on: ClassVar[Literal["episodes", "images", "nothing"]]
     transductive: bool = False
     """Whether the prediction of one query image may depend on the other query images."""
+    views: int = 1
+    """From how many versions of each image (such as its mirror image) it adapts and predicts."""
     batch_norm: BatchNormMode = "running"
     """Whose statistics batch norm uses at test: running ones, or an episode's own."""
     differentiable_norm: ClassVar[bool] = False

@@ -27,6 +27,7 @@ IMAGES_FACTOR = 4
 PROTOCOL = {
     "transductive": "transductive",
     "batch_norm": "batch norm",
+    "views": "views of an image",
     "support_copies": "support copies",
     "n_query": "queries a class",
     "training_classes": "trained on",
@@ -268,9 +269,10 @@ def _score(cells: Sequence[CellResult]) -> Score:
 
 
 def _protocol(run: Mapping[str, Any]) -> dict[str, Any]:
-    """As run.json has it; queries and images, which early cells lack there, from where they are."""
-    training = run["training"]
+    """As run.json has it; what early cells lack there, from where they have it."""
+    training, options = run["training"], run["config"]["training"]["learner_options"]
     return {
+        "views": 2 if options.get("mirror") else 1,
         "n_query": run["config"]["scoring"]["n_query"],
         "images": training["spent"]["images"] if training else 0,
         **run["protocol"],

@@ -47,9 +47,17 @@ class Summary:
 
 
 def run_cells(
-    cells: Sequence[Cell], place: Place, device: torch.device, say: Say, force: bool = False
+    cells: Sequence[Cell],
+    place: Place,
+    device: torch.device,
+    say: Say,
+    force: bool = False,
+    train_only: bool = False,
 ) -> Summary:
     """Run what is missing of these cells; with `force`, all of them.
+
+    With `train_only` they are trained and validated, and no test class is scored: settings are
+    chosen so.
 
     A cell that fails is reported through `say` and leaves the others to be done. Cells that ask
     for the same training share it. An interrupt leaves finished cells and trainings whole and
@@ -62,7 +70,7 @@ def run_cells(
             raise UserError(
                 f"{cell.id}: precision 'tf32' needs a GPU; here there are fp32 and bf16"
             )
-    run = _Run(place, device, say, host.describe(device), host.git_state())
+    run = _Run(place, device, say, host.describe(device), host.git_state(), train_only)
     summary = Summary([], [], [])
     trained_now: set[str] = set()
     diverged: dict[str, str] = {}
@@ -105,18 +113,25 @@ class _Run:
     say: Say
     host: dict[str, Any]
     git: dict[str, Any] | None
+    train_only: bool
 
 
 def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
     training, place = cell.training, run.place
     train_source = place.open(training.dataset, "train")
     learner = build_learner(training, train_source, run.device, place.learners)
+    if learner.trains_on != "nothing":
+        with only_writer(place.training_folder(training)):
+            if retrain or not is_trained(training, place):
+                _run_training(cell, run)
+    if not run.train_only:
+        _score_cell(cell, learner, train_source, run)
+
+
+def _score_cell(cell: Cell, learner: Learner, train_source: EpisodeSource, run: _Run) -> None:
+    place, folder = run.place, run.place.training_folder(cell.training)
     spent, curve = None, list[dict[str, Any]]()
     if learner.trains_on != "nothing":
-        folder = place.training_folder(training)
-        with only_writer(folder):
-            if retrain or not is_trained(training, place):
-                _run_training(cell, learner, run)
         spent, curve = read_training(folder), read_curve(folder / "curve.csv")
         weights = torch.load(folder / "checkpoint.pt", run.device, weights_only=True)
         learner.load_state_dict(weights)
@@ -136,9 +151,12 @@ def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
     run.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
-def _run_training(cell: Cell, learner: Learner, run: _Run) -> None:
-    training, recipe, device, place = cell.training, cell.training.recipe, run.device, run.place
+def _run_training(cell: Cell, run: _Run) -> None:
+    # Cells that differ in test-only options share it: whichever comes first, it is the same.
+    training, device, place = cell.training.without_test_options, run.device, run.place
+    recipe = training.recipe
     train_source, val_source = (place.open(training.dataset, part) for part in ("train", "val"))
+    learner = build_learner(training, train_source, device, place.learners)
     no_augment = AUGMENTS["none"]
 
     def validate(candidate: Learner) -> float:
@@ -241,6 +259,7 @@ def _protocol(
     return {
         "transductive": learner.transductive,
         "batch_norm": learner.batch_norm,
+        "views": learner.views,
         "support_copies": cell.scoring.support_copies,
         "n_query": cell.scoring.n_query,
         "training_classes": classes if training else None,

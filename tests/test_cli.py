@@ -481,6 +481,19 @@ def test_a_bad_zip_is_a_mistake_and_leaves_no_store(fewshot, tmp_path, fault):
     assert not [p for p in data.rglob("*") if p.suffix != ".lock"]
 
 
+def test_a_training_alone_scores_no_test_class_and_is_not_done_again(run, tmp_path):
+    code, out, err = run("--learner", "protonet", "--train-only")
+    assert (code, out) == (0, "")
+    assert "val " in err
+    assert "test accuracy" not in err
+    assert not list((tmp_path / "results").rglob("run.json"))
+    assert list((tmp_path / "results").rglob("curve.csv"))
+    code, out, err = run("--learner", "protonet")
+    assert (code, "test accuracy" in err) == (0, True)
+    assert "val " not in err
+    assert "protonet" in out
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_a_run_says_when_bf16_is_emulated(run, monkeypatch, native):
     monkeypatch.setattr("fewshot.host.computes_bf16", lambda: native)

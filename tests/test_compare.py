@@ -1,6 +1,7 @@
 """Is the difference real: verdicts on made rows, and refusals where protocols differ."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_a_pair_is_compared_over_the_same_episodes():
     assert found.over_episodes.mean == pytest.approx(np.mean(BETTER - BASE))
     ends = stats.ttest_rel(BETTER, BASE).confidence_interval()
     assert found.over_episodes.ci95 == pytest.approx((ends.high - ends.low) / 2)
-    assert found.verdict == "high/conv4 is better"
+    assert found.verdict == "high/conv4 is better on these episodes"
     (reverse,) = compare(THREE, "low", "high")
     assert reverse.over_episodes.mean == -found.over_episodes.mean
     assert reverse.verdict == found.verdict
@@ -47,8 +48,8 @@ def test_every_pair_gets_a_verdict_and_holms_correction():
     assert len(found) == 3
     verdicts = {frozenset((c.a, c.b)): c.verdict for c in found}
     assert verdicts == {
-        frozenset(("high/conv4", "low/conv4")): "high/conv4 is better",
-        frozenset(("high/conv4", "alike/conv4")): "high/conv4 is better",
+        frozenset(("high/conv4", "low/conv4")): "high/conv4 is better on these episodes",
+        frozenset(("high/conv4", "alike/conv4")): "high/conv4 is better on these episodes",
         frozenset(("alike/conv4", "low/conv4")): "no difference found",
     }
     raw = sorted(c.over_episodes.permutation_p for c in found)
@@ -60,7 +61,7 @@ def test_every_pair_gets_a_verdict_and_holms_correction():
 def test_the_smallest_p_of_a_large_family_survives_its_correction():
     """A p of random flips is at least 1 / (flips + 1): many tests need many flips."""
     cells = [made_cell(f"l{i:02}", *(BASE + 0.1 * i)) for i in range(25)]  # 300 pairs
-    assert all(c.verdict.endswith("is better") for c in compare(cells))
+    assert all(c.verdict.endswith("is better on these episodes") for c in compare(cells))
 
 
 def test_both_shots_are_compared_and_a_column_that_one_lacks_is_not():
@@ -71,6 +72,7 @@ def test_both_shots_are_compared_and_a_column_that_one_lacks_is_not():
 
 UNLIKE = {
     "batch_norm": "query",
+    "views": 2,
     "transductive": True,
     "support_copies": 5,
     "n_query": 5,
@@ -91,7 +93,7 @@ def test_unlike_protocols_are_refused_field_by_field(field):
     assert found.verdict.startswith("refused: ")
     (mixed,) = compare(cells, "high", "low", allow_mixed=True)
     assert mixed.mixed == found.refused
-    assert mixed.verdict == "high/conv4 is better"
+    assert mixed.verdict == "high/conv4 is better on these episodes"
     assert "mixed: " in render([mixed], "text")
 
 
@@ -118,7 +120,7 @@ def test_other_images_or_episodes_are_never_compared(unlike):
 def test_the_floor_is_held_against_any_training_but_not_other_queries():
     floor = made_cell("pixels", *BASE, trained=False, training_classes=None, selection=None)
     high = made_cell("high", *BETTER, batch_norm="support")
-    assert compare([floor, high])[0].verdict == "high/conv4 is better"
+    assert compare([floor, high])[0].verdict == "high/conv4 is better on these episodes"
     assert compare([floor, made_cell("high", *BETTER, n_query=5)])[0].refused
 
 
@@ -170,6 +172,44 @@ def test_seeds_and_data_have_intervals_of_their_own():
     assert "+10.00 ± 0.00" in report
 
 
+@pytest.mark.parametrize(
+    ("spread", "verdict"),
+    [(0.01, "high/conv4 is better"), (0.2, "high/conv4 is better on these episodes")],
+)
+def test_a_learner_is_better_where_its_trainings_are_too(spread, verdict):
+    """Episodes tell these weights apart; whether other weights would be, seeds that vary little."""
+    cells = [
+        made_cell(name, *(values + shift), seed=seed)
+        for name, values in (("high", BETTER), ("low", BASE))
+        for seed, shift in enumerate((-spread, 0.0, spread))
+    ]
+    (found,) = compare(cells, "high", "low")
+    assert found.holm_p <= SIGNIFICANCE
+    assert found.verdict == verdict
+
+
+@pytest.mark.slow
+def test_among_equal_learners_none_loses_its_bold_more_often_than_said():
+    """The best of them is the best by chance: its lead over the last was chosen as the largest.
+
+    Of 300 tables of 8 equal learners at most 5 % may have a row that is beaten; 8.3 % is four
+    standard deviations above that, and correcting for seven tests alone gives 12 %.
+    """
+    rng, wrong = np.random.default_rng(5), 0
+    for _ in range(300):
+        rights = rng.binomial(75, 0.5, (8, 60))
+        rows = table_rows([made_cell(f"l{i}", *(own / 75)) for i, own in enumerate(rights)])
+        wrong += not all(unbeaten(rows).values())
+    assert wrong / 300 <= 0.083
+
+
+def test_p_of_counts_is_exact_and_drawn_otherwise():
+    counts = [made_cell("a", *(np.arange(10) / 75)), made_cell("b", *(np.arange(1, 11) / 75))]
+    assert compare(counts)[0].over_episodes.permutation_p == pytest.approx(2 / 2**10)
+    far = [made_cell("a", *BASE), made_cell("b", *(np.rint(BASE * 75) / 75 + 0.2))]
+    assert compare(far)[0].over_episodes.permutation_p >= 1 / 10_000
+
+
 def test_a_pair_is_shown_as_a_report_with_all_that_was_asked():
     found = compare(THREE, "high", "low")
     report = render(found, "text")
@@ -184,7 +224,7 @@ def test_a_pair_is_shown_as_a_report_with_all_that_was_asked():
         f"{o.needed:,} episodes would",
         "over seeds     +",
         "no cell of these has disjoint episodes",
-        "verdict        high/conv4 is better",
+        "verdict        high/conv4 is better on these episodes",
     ):
         assert part in report
 
@@ -193,7 +233,7 @@ def test_a_pair_is_shown_as_a_report_with_all_that_was_asked():
 def test_all_pairs_are_a_table_that_says_what_was_corrected(form):
     table = " ".join(render(compare(THREE), form).split())
     assert "Holm's correction for 3 tests" in table
-    assert table.count("is better") == 2
+    assert table.count("is better on these episodes") == 2
 
 
 def test_json_holds_every_number_and_no_nan():
@@ -225,7 +265,9 @@ def by_drawing(rows):
                 if best.accuracy_E.mean() > mine.accuracy_E.mean():
                     tests.append((i, column, best.accuracy_E - mine.accuracy_E))
     p = [sign_flip_p(d_E[:, None], resamples=20_000)[0] for _, _, d_E in tests]
-    for (i, column, _), adjusted in zip(tests, holm(p), strict=True):
+    scores = [[row.scores[c] for row in rows if c in row.scores] for c in column_names(rows)]
+    family = sum(not unlike(a, b) for own in scores for a, b in combinations(own, 2))
+    for (i, column, _), adjusted in zip(tests, holm(p, family), strict=True):
         out[i, column] = adjusted > SIGNIFICANCE
     return out
 
@@ -238,7 +280,7 @@ def test_verdicts_are_those_of_drawn_permutations(counts, n):
     cells = []
     for shot in (1, 5):
         base = rng.integers(20, 50, n)
-        for i, lift in enumerate((0, 0.2, 0.5, 1, 1.5, 2, 3, 12)):
+        for i, lift in enumerate((0, 0.2, 0.5, 1, 1.5, 2, 3, 20)):
             right = base + np.rint(rng.normal(lift, 6, n)) + (0 if counts else 0.3 * rng.random(n))
             cells.append(made_cell(f"l{i}", *(right / 75), n_shot=shot, digest=shot))
     rows = table_rows(cells)
@@ -264,16 +306,16 @@ def test_seeds_make_counts_too():
     assert as_counts(test.differences, test.unit // 2) is None
 
 
-@pytest.mark.parametrize(("aim", "beaten"), [(1.97, True), (1.95, False)])
+@pytest.mark.parametrize(("aim", "beaten"), [(2.27, True), (2.23, False)])
 def test_a_bound_of_p_is_not_taken_for_p_where_it_does_not_decide(aim, beaten):
-    """The last of two tests needs p <= 5 %; its p is near that, and its bounds are far apart."""
+    """The second of three pairs needs p <= 2.5 %; its p is near that, its bounds are far apart."""
     n = 10_000
     d_E = np.random.default_rng(0).integers(-5, 6, n)
     wanted = round(aim * float(np.sqrt(np.square(d_E).sum()))) - d_E.sum()
     d_E[np.flatnonzero(d_E == 0)[: abs(wanted)]] = np.sign(wanted)
     low, high = p_bounds(d_E)
-    assert low < 0.05 < high
-    assert (exact_p(d_E) <= 0.05) == beaten
+    assert low < 0.025 < high
+    assert (exact_p(d_E) <= 0.025) == beaten
     base = np.random.default_rng(1).integers(20, 40, n)
     rights = {"best": base, "near": base - d_E, "far": base - 10}
     rows = table_rows([made_cell(name, *(right / 75)) for name, right in rights.items()])

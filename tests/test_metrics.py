@@ -130,6 +130,18 @@ def test_needed_episodes_would_resolve_the_difference_seen():
     again = paired(np.resize(d_E, outcome.needed), np.zeros(outcome.needed))
     assert again.resolvable == pytest.approx(abs(outcome.mean), rel=0.1)
     assert paired(np.ones(5), np.ones(5)).needed is None
+    # Sums of fractions that are equal on paper, and not to the last bit.
+    rounded = np.array([0.1, 0.2, -0.3])
+    assert rounded.mean() != 0
+    assert paired(rounded, np.zeros(3)).needed is None
+
+
+def test_fewer_than_six_episodes_never_resolve_anything():
+    """However large the difference: 2 of the 2^5 choices of signs are 6 %."""
+    rng = np.random.default_rng(0)
+    a_E, b_E = 0.9 + 0.01 * rng.random(100), 0.1 + 0.01 * rng.random(100)
+    assert paired(a_E, b_E).needed == 6
+    assert sign_flip_p((a_E - b_E)[:6, None])[0] <= 0.05 < sign_flip_p((a_E - b_E)[:5, None])[0]
 
 
 def test_equal_learners_differ_by_nothing():
@@ -147,6 +159,7 @@ def test_holm_is_the_procedure_of_his_paper():
     p = [0.02, 0.01, 0.2, 0.012, 0.5]
     assert holm(p) == pytest.approx([0.06, 0.05, 0.4, 0.05, 0.5])
     assert holm([]) == []
+    assert holm([0.01, 0.03], tests=6) == pytest.approx([0.06, 0.15])
 
 
 def test_holm_keeps_the_family_at_its_nominal_rate():

@@ -35,6 +35,7 @@ from fewshot.results import (
     TRAINING_FILES,
     TRAININGS,
     read_cells,
+    read_curve,
     read_training,
 )
 from fewshot.rows import table_rows, unlike
@@ -210,6 +211,7 @@ def test_run_json_says_what_was_run(finished, load):
         assert run["protocol"] == {
             "transductive": False,
             "batch_norm": "running",
+            "views": 1,
             "support_copies": 0,
             "n_query": 2,
             "training_classes": "train" if run["training"] else None,
@@ -248,6 +250,32 @@ def test_shots_share_one_training_and_each_cell_says_so(tmp_path, data, load, mo
     }
     assert shared == {1: False, 5: True}
     assert {c.run["training"]["ran_for"] for c in read_cells(tmp_path)} == {cells[0].id}
+
+
+MIRRORED = 'learner_options = { c = 100, mirror = true }\nlabel = "mirrored"\n'
+TWICE = BENCHMARK.replace("steps = 3", "steps = 12").replace("validations = 1", "validations = 12")
+
+
+def test_cells_with_other_test_only_options_share_a_training_whichever_comes_first(
+    tmp_path, data, load
+):
+    """Validation, and with it the selection of weights, is that of the options' defaults."""
+    head, plain = TWICE.rsplit("[[training]]", 1)
+    parts = [f"[[training]]{plain}", f"[[training]]{plain}{MIRRORED}"]
+    head = head.split("[[training]]")[0]
+    curves, accuracies = [], []
+    for order in (parts, parts[::-1]):
+        results = tmp_path / str(len(curves))
+        go(load(head + "".join(order)), results, data)
+        cells = read_cells(results)
+        assert len({cell.run["training"]["id"] for cell in cells}) == 1
+        assert [c.run["protocol"]["views"] for c in cells if c.run["config"]["label"]] == [2, 2]
+        (curve,) = (read_curve(file) for file in results.glob("trainings/*/curve.csv"))
+        curves.append([point["val_accuracy"] for point in curve])
+        accuracies.append({c.run["cell"]: c.episodes["accuracy"].to_numpy() for c in cells})
+    assert curves[0] == curves[1]
+    assert accuracies[0].keys() == accuracies[1].keys()
+    assert all((accuracies[1][cell] == found).all() for cell, found in accuracies[0].items())
 
 
 def test_running_twice_does_nothing_the_second_time(finished, data, load, monkeypatch):

@@ -50,7 +50,7 @@ def test_the_markdown_table():
         "\n"
         "Accuracy in %, ± half-width of the 95 % interval over test episodes "
         "(not over training seeds). Bold (or *): not beaten by the best row of the same protocol "
-        "(paired permutation test over the same episodes, 5 %, Holm's correction over the table). "
+        "(paired permutation test over the same episodes, 5 %, Holm's correction over all pairs). "
         f"{SHARED} 2,000 episodes of 15 queries a class. "
         "Timed on Abacus, 2 threads, torch 2.6, fp32. Commit unknown.\n"
     )

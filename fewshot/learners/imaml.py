@@ -93,7 +93,9 @@ class IMAML(GradientLearner):
             curved = torch.autograd.grad(list(slopes.values()), leaves, pieces, retain_graph=True)
             return (1 + c.damping) * x_TP + _flat(curved) / c.proximal
 
-        solved = conjugate_gradients(operator, right_TP, c.cg_steps, c.cg_tolerance)
+        solved = conjugate_gradients(
+            operator, right_TP, c.cg_steps, c.cg_tolerance, right_TP / (1 + c.damping)
+        )
         if bool((solved.residual_T > c.cg_tolerance).any()):
             warnings.warn(
                 f"iMAML: {c.cg_steps} steps of conjugate gradients leave a residual above "
@@ -114,13 +116,18 @@ class Solved(NamedTuple):
 
 
 def conjugate_gradients(
-    operator: Callable[[Tensor], Tensor], right_TP: Tensor, steps: int, tolerance: float
+    operator: Callable[[Tensor], Tensor],
+    right_TP: Tensor,
+    steps: int,
+    tolerance: float,
+    otherwise_TP: Tensor,
 ) -> Solved:
     """Solve A x = b for T systems at once (Hestenes and Stiefel, 1952).
 
     operator: x_TP to A x, symmetric. Starts from x = 0. A system stops where a direction of no
-    positive curvature turns up, since its A is not positive definite; with x = b if that is the
-    first direction, so that a network still learns from it as first-order methods do.
+    positive curvature turns up, since its A is not positive definite; with `otherwise_TP` if that
+    is the first direction: the solution for no curvature at all, so that a network still learns
+    from it as first-order methods do.
     """
     x_TP, residual_TP = torch.zeros_like(right_TP), right_TP
     direction_TP, square_T = residual_TP, residual_TP.square().sum(1)
@@ -132,7 +139,7 @@ def conjugate_gradients(
         image_TP = operator(direction_TP)
         curvature_T = (direction_TP * image_TP).sum(1)
         if number == 0:
-            x_TP = torch.where((curvature_T > 0).unsqueeze(1), x_TP, right_TP)
+            x_TP = torch.where((curvature_T > 0).unsqueeze(1), x_TP, otherwise_TP)
         going_T = going_T & (curvature_T > 0)
         step_T = torch.where(going_T, square_T / curvature_T, 0.0).unsqueeze(1)
         x_TP, residual_TP = x_TP + step_T * direction_TP, residual_TP - step_T * image_TP

@@ -1,10 +1,12 @@
 """What `mtl` and `transfer` share at test: a logistic head on normalised features."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from fewshot.heads import logistic
-from fewshot.protocols import FeatureLearner
+from fewshot.protocols import Backbone, FeatureLearner
 
 
 class LogisticHeadLearner(FeatureLearner):
@@ -14,6 +16,10 @@ class LogisticHeadLearner(FeatureLearner):
     in scikit-learn. With `config.mirror` the feature of an image is the mean of its own and its
     mirror image's, at twice the time to embed. Inductive: each query image is scored by itself.
     """
+
+    def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
+        super().__init__(backbone, config, n_classes)
+        self.views = 2 if config.mirror else 1
 
     def embed(self, x_ICHW: Tensor) -> Tensor:
         z_ID = self.backbone(x_ICHW)

@@ -41,7 +41,8 @@ class MAML(GradientLearner):
     """Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", ICML 2017; second order.
 
     Deviations from the authors' code: batch norm has a scale, its parameters are adapted like all
-    others, and the statistics at test are a choice; theirs were always the query images' own.
+    others, and the statistics at test are a choice; theirs were always the query images' own. The
+    meta-gradient is not clipped, where theirs is, each number to within 10 (miniImageNet).
     """
 
     Config = MAMLConfig

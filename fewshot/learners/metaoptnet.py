@@ -54,7 +54,8 @@ class MetaOptNet(FeatureLearner):
         z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
         state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
         logits_TQN = self.predict_features(state, z_TMD[:, s:])
-        smoothing = self.config.label_smoothing
+        # The paper's smoothing leaves 1 - e to the label; PyTorch's leaves it e / N more.
+        smoothing = self.config.label_smoothing * batch.n_way / (batch.n_way - 1)
         query_y = batch.y_TM[:, s:].flatten()
         return cross_entropy(logits_TQN.flatten(0, 1), query_y, label_smoothing=smoothing)
 
@@ -90,8 +91,8 @@ class MetaOptNetSVM(MetaOptNet):
 class MetaOptNetRidge(MetaOptNet):
     """With ridge regression of the labels, in closed form.
 
-    The authors' code minimises half the squares and so has twice these logits, which the learned
-    scale makes up for.
+    The authors' code minimises half the squares and so has twice these logits: `scale = 2` starts
+    as it does.
     """
 
     Config = MetaOptNetRidgeConfig

@@ -20,7 +20,7 @@ NUMBERS = 0.95  # inches right of the panel, for differences in figures
 class Held(NamedTuple):
     """A point against the best of its protocol: its accuracy less that one's.
 
-    beaten: by the permutation test, after Holm's correction over the table.
+    beaten: by the permutation test, after Holm's correction over all pairs of the table.
     """
 
     point: Point
@@ -148,7 +148,7 @@ def _caption(facts: Facts, columns: Sequence[str]) -> str:
     sentences = [
         f"{facts.dataset}: differences of test accuracy over the same episodes, with their 95 % t "
         "interval over episodes (paired, not over training seeds). Filled: the best row of the "
-        "protocol is better (permutation test, 5 %, Holm's correction over the table); open: no "
+        "protocol is better (permutation test, 5 %, Holm's correction over all pairs); open: no "
         "difference found. Rows of unlike protocols are not compared."
     ]
     if alone:

@@ -24,7 +24,7 @@ def accuracy_notes(over: Over, bold: bool) -> list[str]:
     if bold:
         notes.append(
             "Bold (or *): not beaten by the best row of the same protocol (paired permutation test "
-            f"over the same episodes, {100 * SIGNIFICANCE:g} %, Holm's correction over the table)."
+            f"over the same episodes, {100 * SIGNIFICANCE:g} %, Holm's correction over all pairs)."
         )
     return notes
 

@@ -93,7 +93,8 @@ def test_the_loss_is_the_cross_entropy_of_the_queries(name):
 
 
 @pytest.mark.parametrize("name", ["metaoptnet-svm", "metaoptnet-ridge"])
-def test_smoothed_labels_give_every_class_its_share(name):
+def test_smoothed_labels_leave_the_label_its_share_and_the_others_theirs(name):
+    """Lee et al.: 1 - e for the label, e / (N - 1) for each other class."""
     batch = make_batch(2)
     plain, smooth = (
         make_learner(name, label_smoothing=s).train().loss(batch).item() for s in (0.0, 0.1)
@@ -101,8 +102,11 @@ def test_smoothed_labels_give_every_class_its_share(name):
     learner = make_learner(name).train()
     z = learner.embed_episodes(batch.x_TMCHW)
     state = learner.adapt_features(z[:, :10], batch.y_TM[:, :10], N_WAY)
-    uniform = -log_softmax(learner.predict_features(state, z[:, 10:]), -1).mean().item()
-    assert smooth == pytest.approx(0.9 * plain + 0.1 * uniform)
+    log_p = log_softmax(learner.predict_features(state, z[:, 10:]), -1)
+    target = torch.full_like(log_p, 0.1 / (N_WAY - 1))
+    target.scatter_(-1, batch.y_TM[:, 10:].unsqueeze(-1), 0.9)
+    assert smooth == pytest.approx(-(target * log_p).sum(-1).mean().item())
+    assert smooth != pytest.approx(plain)
 
 
 @every_convex

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from fewshot.backbones import Conv4
 from fewshot.errors import UserError
+from fewshot.learners import imaml
 from fewshot.learners.imaml import IMAML, IMAMLConfig, conjugate_gradients
 from fewshot.learners.maml import MAML
 
@@ -141,7 +142,7 @@ def test_conjugate_gradients_solve_several_systems_at_once():
     right = torch.randn(3, 12, generator=g, dtype=torch.float64)
     right[1] = 0
     solved = conjugate_gradients(
-        lambda x: torch.einsum("tij,tj->ti", matrices, x), right, 40, 1e-12
+        lambda x: torch.einsum("tij,tj->ti", matrices, x), right, 40, 1e-12, right
     )
     assert torch.allclose(solved.x_TP, torch.linalg.solve(matrices, right), atol=1e-9)
     assert (solved.residual_T < 1e-10).all()
@@ -149,9 +150,26 @@ def test_conjugate_gradients_solve_several_systems_at_once():
 
 def test_negative_curvature_leaves_the_first_order_gradient():
     right = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    solved = conjugate_gradients(lambda x: x * torch.tensor([-1.0, 2.0]), right, 5, 1e-6)
-    assert torch.equal(solved.x_TP, torch.tensor([[1.0, 0.0], [0.0, 0.5]]))
+    otherwise = right / 4
+    solved = conjugate_gradients(lambda x: x * torch.tensor([-1.0, 2.0]), right, 5, 1e-6, otherwise)
+    assert torch.equal(solved.x_TP, torch.tensor([[0.25, 0.0], [0.0, 0.5]]))
     assert solved.residual_T.tolist() == [1.0, 0.0]
+
+
+def test_without_curvature_the_meta_gradient_is_the_damped_first_order_one(monkeypatch):
+    """Whether conjugate gradients solved that system, or gave up on it: one and the same length."""
+    batch, given = make_batch(1), []
+    solve = imaml.conjugate_gradients
+
+    def kept(operator, right_TP, steps, tolerance, otherwise_TP):
+        given.append((right_TP, otherwise_TP))
+        return solve(operator, right_TP, steps, tolerance, otherwise_TP)
+
+    monkeypatch.setattr(imaml, "conjugate_gradients", kept)
+    make_learner("imaml", damping=3.0, cg_tolerance=1e9).loss(batch)
+    flat = [solve(lambda x: 4 * x, right, 5, 1e-9, 0 * right).x_TP for right, _ in given]
+    for solved, (_, otherwise) in zip(flat, given, strict=True):
+        assert torch.allclose(solved, otherwise)
 
 
 def test_conjugate_gradients_that_do_not_converge_are_told():
