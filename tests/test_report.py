@@ -137,7 +137,8 @@ def test_the_headline_has_the_numbers_of_the_table(cells):
         found = dict(zip((h.strip() for h in header), (c.strip() for c in row), strict=True))
         for name in ("made 5w1s", "made 5w5s", "training", "images seen", "ms/episode", "seeds"):
             without_words = re.sub(r" (not run|none)$", "", found[name].strip("* "))
-            assert without_words == line[places[name]], name
+            of_table = "ms/episode 5w5s" if name == "ms/episode" else name
+            assert without_words == line[places[of_table]], name
         assert found["protocol"] == line[places["protocol"]]
 
 

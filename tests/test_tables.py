@@ -30,7 +30,8 @@ def lines_of(cells, form="md"):
 
 
 SHARED = (
-    "Protocol: transductive no, batch norm running, support copies 0, queries a class 15, "
+    "Protocol: transductive no, batch norm running, views of an image 1, support copies 0, "
+    "queries a class 15, "
     "trained on train, selection best, pre-training none, precision fp32."
 )
 
@@ -42,11 +43,11 @@ def test_the_markdown_table():
         made_cell("transfer", 0.25, 0.25, 0.25, 0.5, n_shot=1),
     ]
     assert render(cells, "md") == (
-        "| learner | backbone | made 5w1s | made 5w5s | training | images seen | episodes/s "
-        "| seeds |\n"
+        "| learner | backbone | made 5w1s | made 5w5s | training | images seen "
+        "| episodes/s 5w5s | seeds |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
         "| protonet | conv4 | **37.50 ± 39.78** | 50.00 ± 32.48 | 90 s | 12,345 | 1,333 | 1 |\n"
-        "| transfer | conv4 | **31.25 ± 19.89** | – | 90 s | 12,345 | 1,333 | 1 |\n"
+        "| transfer | conv4 | **31.25 ± 19.89** | – | 90 s | 12,345 | – | 1 |\n"
         "\n"
         "Accuracy in %, ± half-width of the 95 % interval over test episodes "
         "(not over training seeds). Bold (or *): not beaten by the best row of the same protocol "
@@ -373,6 +374,7 @@ def expected_records():
             "test_peak_memory_mb": None,
             **PROTOCOL,
             "n_query": 15,
+            "views": 1,
             **{f"published_{key}": None for key in ("accuracy", "ci95", "source", "trust", "note")},
         }
 

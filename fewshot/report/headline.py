@@ -7,7 +7,7 @@ from fewshot.compare import unbeaten
 from fewshot.results import CellResult
 from fewshot.rows import Row, column_names, protocol_words
 from fewshot.tables import costs
-from fewshot.tables.costs import Costs, Value
+from fewshot.tables.costs import Costs, Value, at_shape, largest_shape
 from fewshot.tables.layout import machine_letters, marked
 from fewshot.tables.notes import accuracy_notes, commit_note, scoring_note, timing_notes
 from fewshot.timing import Machine, Timing
@@ -21,11 +21,12 @@ from fewshot.words import (
     protocol_of,
 )
 
+OF_EPISODES = "ms/episode"
 OF_MEMORY = "peak memory of the process, or of the GPU where there is one"
 COSTS = {
     "training": (costs.training, "wall-clock time of one training, mean over seeds"),
     "images seen": (costs.images, "in one training, mean over seeds"),
-    "ms/episode": (costs.episode_ms, "to adapt and predict one test episode"),
+    OF_EPISODES: (costs.episode_ms, "to adapt and predict one test episode, of the most shots"),
     "MB, training": (costs.training_mb, OF_MEMORY),
     "MB, test": (costs.scoring_mb, OF_MEMORY),
 }
@@ -75,7 +76,9 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[Row]) -> Headline
     columns, letters = column_names(rows), protocol_letters(rows)
     best = unbeaten(rows)
     by_id = {cell.run["cell"]: cell for cell in cells}
-    values = [_costs(row, by_id) for row in rows]
+    behind = [Costs(tuple(by_id[cell_id] for cell_id in row.cell_ids)) for row in rows]
+    shape = largest_shape(behind)
+    values = [_costs(own, shape) for own in behind]
     machines = machine_letters(_timings(values))
     lines = tuple(
         Line(
@@ -115,9 +118,11 @@ def _score(
     return ScoreEntry(percent(*interval), best.get((i, column), False), anchor(i, j))
 
 
-def _costs(row: Row, by_id: Mapping[str, CellResult]) -> list[Value]:
-    behind = Costs(tuple(by_id[cell_id] for cell_id in row.cell_ids))
-    return [value(behind) for value, _ in COSTS.values()]
+def _costs(behind: Costs, shape: tuple[int, int] | None) -> list[Value]:
+    of_episodes = at_shape(behind, shape)
+    return [
+        value(of_episodes if name == OF_EPISODES else behind) for name, (value, _) in COSTS.items()
+    ]
 
 
 def _entry(value: Value, machines: Mapping[Machine, str]) -> Entry:

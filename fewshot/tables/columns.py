@@ -6,7 +6,16 @@ from typing import NamedTuple
 from fewshot.errors import UserError, unknown_name
 from fewshot.rows import Over, shape_of
 from fewshot.tables import costs
-from fewshot.tables.costs import NO_VALUE, Costs, Value, reached, reached_value, target_of
+from fewshot.tables.costs import (
+    NO_VALUE,
+    Costs,
+    Value,
+    at_shape,
+    largest_shape,
+    reached,
+    reached_value,
+    target_of,
+)
 from fewshot.tables.lines import Column, Line
 from fewshot.words import percent
 
@@ -17,19 +26,25 @@ NAMES = ("learner", "backbone")
 
 
 class Cost(NamedTuple):
-    """A column about costs: its heading and its values."""
+    """A column about costs: its heading and its values.
+
+    of_episodes: whether it is about test episodes, of which those of the largest shape count.
+    """
 
     header: str
     value: Callable[[Costs], Value]
     larger_first: bool = False
+    of_episodes: bool = False
 
 
 COSTS: dict[str, tuple[Cost, ...]] = {
     "training": (Cost("training", costs.training),),
     "warmup": (Cost("warm-up", costs.warmup),),
     "images": (Cost("images seen", costs.images),),
-    "episodes/s": (Cost("episodes/s", costs.episodes_a_second, larger_first=True),),
-    "ms/episode": (Cost("ms/episode", costs.episode_ms),),
+    "episodes/s": (
+        Cost("episodes/s", costs.episodes_a_second, larger_first=True, of_episodes=True),
+    ),
+    "ms/episode": (Cost("ms/episode", costs.episode_ms, of_episodes=True),),
     "memory": (Cost("MB, training", costs.training_mb), Cost("MB, test", costs.scoring_mb)),
     "cpu": (
         Cost("CPU time, training", costs.cpu_of_training),
@@ -124,8 +139,14 @@ def _score_column(header: str, lines: Sequence[Line], over: Over) -> Column:
 
 
 def _cost_column(name: str, cost: Cost, of: str, lines: Sequence[Line]) -> Column:
-    values = (cost.value(line.costs[of]) if of in line.costs else NO_VALUE for line in lines)
-    return Column(cost.header + of, (name, name + of), tuple(values), cost.larger_first)
+    behind = [line.costs.get(of, Costs(())) for line in lines]
+    header = cost.header + of
+    if cost.of_episodes and (shape := largest_shape(behind)):
+        shapes = {column.split()[1] for line in lines for column in line.scores.values()}
+        behind = [at_shape(own, shape) for own in behind]
+        header += " {}w{}s".format(*shape) if len(shapes) > 1 else ""
+    values = tuple(cost.value(own) if own.cells else NO_VALUE for own in behind)
+    return Column(header, (name, name + of), values, cost.larger_first)
 
 
 def _target_column(of: str, lines: Sequence[Line], asked: float | None) -> Column:

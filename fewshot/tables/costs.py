@@ -5,7 +5,7 @@ be averaged: of one machine, and undisturbed where any is. In brackets, how many
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, median
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fewshot.curves import first_hit, validations_of
 from fewshot.results import CellResult
-from fewshot.rows import HOLE, episode_time
+from fewshot.rows import HOLE, column_of, episode_time, shape_of
 from fewshot.timing import Timing, alike, mean_time, scoring_time, training_time
 from fewshot.words import Entry, count, duration, number, rate, share
 
@@ -64,6 +64,17 @@ class Costs:
     def averaged(self) -> list[CellResult]:
         """A cell of each training whose time is in the mean."""
         return [self.trained[i] for i in alike(self.training_times)]
+
+
+def largest_shape(many: Iterable[Costs]) -> tuple[int, int] | None:
+    """The most ways, and of those the most shots, at which anything was scored."""
+    found = {shape_of(column_of(cell)) for costs in many for cell in costs.cells}
+    return max(found, default=None)
+
+
+def at_shape(costs: Costs, shape: tuple[int, int] | None) -> Costs:
+    """Of the cells of one shape alone: an episode of one shot and one of five cost differently."""
+    return Costs(tuple(cell for cell in costs.cells if shape_of(column_of(cell)) == shape))
 
 
 class Reached(NamedTuple):
