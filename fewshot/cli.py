@@ -33,7 +33,7 @@ app.add_typer(data_app, name="data")
 
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="Where images are kept [default: $FEWSHOT_DATA or user cache]."),
+    typer.Option("--data", help="Where images are kept \\[default: $FEWSHOT_DATA or user cache]."),
 ]
 
 
@@ -149,10 +149,10 @@ def run(
     results: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results"),
     data: DataOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [all cores].")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads \\[all cores].")] = None,
     image_memory: Annotated[
         float | None,
-        typer.Option(min=0, metavar="GB", help="Of images at once [half of all]."),
+        typer.Option(min=0, metavar="GB", help="Of images at once \\[half of all]."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and their cost here, run none.")
@@ -169,7 +169,7 @@ def run(
     from fewshot.data import data_dir
     from fewshot.host import keep_freed_memory
     from fewshot.outside import known_learners, with_learner
-    from fewshot.plan import Place, check_cells, load_cells, part_cells
+    from fewshot.plan import Place, check_cells, load_cells, missing_data, part_cells
     from fewshot.results import read_cells
     from fewshot.run import choose_device, run_cells
     from fewshot.tables import render
@@ -180,6 +180,9 @@ def run(
     torch_device = choose_device(device, threads)
     keep_freed_memory()
     if dry_run:
+        runnable = [cell for cell in cells if not missing_data(cell, place.data_dir)]
+        for warning in check_cells(runnable, place.data_dir, learners):
+            say(warning)
         _print_forecast(cells, place, torch_device, force)
         return
     parts = part_cells(cells, place)
@@ -230,7 +233,7 @@ def table(
         str | None, typer.Option(metavar="NAME,...", help="Which, in what order: docs/tables.md.")
     ] = None,
     sort: Annotated[
-        str | None, typer.Option(help="A column, as learner, 5w1s or training [the last score].")
+        str | None, typer.Option(help="A column, as learner, 5w1s or training \\[the last score].")
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -241,14 +244,14 @@ def table(
     ] = None,
     target: Annotated[
         float | None,
-        typer.Option(help="Validation accuracy to reach, as 0.65 [that of the benchmark]."),
+        typer.Option(help="Validation accuracy to reach, as 0.65 \\[that of the benchmark]."),
     ] = None,
 ) -> None:
     """The table of all cells below a folder."""
     from fewshot.results import read_cells
     from fewshot.tables import View, render
 
-    chosen = None if columns is None else tuple(columns.split(","))
+    chosen = None if columns is None else tuple(name.strip() for name in columns.split(","))
     view = View(chosen, sort, tuple(where or ()), group, target)
     width, colour = _terminal_width(), _in_colour()
     shown = render(read_cells(folder), form.value, width, interval.value, published, view, colour)
@@ -329,7 +332,7 @@ def plot(
     target: Annotated[
         float | None,
         typer.Option(
-            help="Validation accuracy to reach, as 0.6 [of the benchmark; else of the weakest]."
+            help="Validation accuracy to reach, as 0.6 \\[of the benchmark; else of the weakest]."
         ),
     ] = None,
     only: Annotated[str | None, typer.Option(help="One figure's name, such as pareto.")] = None,

@@ -5,7 +5,7 @@ Needs neither torch nor images.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
@@ -139,7 +139,10 @@ def row_name(row: Row) -> str:
 def render(found: Sequence[Comparison], form: Format, width: int | None = None) -> str:
     """One pair as a report, many as a table."""
     if form == "json":
-        records = [{**asdict(c), "verdict": c.verdict} for c in found]
+        records = [
+            {**{key: _named(value) for key, value in vars(c).items()}, "verdict": c.verdict}
+            for c in found
+        ]
         return json.dumps(_without_nan(records), indent=2) + "\n"
     if form == "text" and len({(c.a, c.b) for c in found}) == 1:
         return "\n".join(_report(c, len(found)) for c in found)
@@ -269,6 +272,11 @@ def _p(p: float | None) -> str:
 
 def _needed(o: Paired) -> str:
     return HOLE if o.needed is None else f"{o.needed:,}"
+
+
+def _named(value: object) -> object:
+    """An interval or a test as a dictionary: in a list nobody knows what is what."""
+    return value._asdict() if isinstance(value, Interval | Paired) else value
 
 
 def _without_nan(value: object) -> object:

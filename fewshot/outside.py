@@ -4,7 +4,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -71,6 +70,9 @@ def _from_file(path: Path, class_name: str) -> type[Learner]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # where dataclasses and pickle look a class up
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # the file may import its neighbours, wherever one stands
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -87,7 +89,8 @@ def _checked(offered: Any, where: str) -> type[Learner]:
         raise UserError(f"{where}: not a class derived from fewshot.protocols.Learner")
     if missing := sorted(offered.__abstractmethods__):
         raise UserError(f"{where}: no {', '.join(missing)}")
-    if not is_dataclass(getattr(offered, "Config", None)):
+    parameters = getattr(getattr(offered, "Config", None), "__dataclass_params__", None)
+    if not getattr(parameters, "frozen", False):
         raise UserError(f"{where}: needs a frozen dataclass as class attribute Config")
     kinds = get_args(get_args(get_type_hints(Learner)["trains_on"])[0])
     if getattr(offered, "trains_on", None) not in kinds:

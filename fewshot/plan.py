@@ -228,7 +228,10 @@ def is_current(cell: Cell, place: Place) -> bool:
     folder = place.cell_folder(cell)
     if not is_complete(folder):
         return False
-    run = read_cell(folder).run
+    try:
+        run = read_cell(folder).run
+    except UserError:  # a damaged file: running it again is the cure
+        return False
     trained_on = run.get("trained_on", run["dataset"])  # early cells have one data set
     recorded = {**trained_on, "learner_digest": run.get("learner_digest")}
     if not _agree(recorded, place.made_from(cell.training)):
@@ -242,7 +245,11 @@ def is_trained(training: Training, place: Place) -> bool:
     folder = place.training_folder(training)
     if not is_complete(folder, TRAINING_FILES):
         return False
-    return _agree(read_training(folder), place.made_from(training))
+    try:
+        recorded = read_training(folder)
+    except ValueError:
+        return False
+    return _agree(recorded, place.made_from(training))
 
 
 def _agree(recorded: dict[str, Any], made_from: dict[str, str | None]) -> bool:
@@ -275,7 +282,7 @@ def part_cells(cells: Sequence[Cell], place: Place) -> Parts:
             parts.done.append(cell)
         else:
             parts.holes.append(cell)
-    if not parts.runnable:
+    if len(parts.holes) == len(cells):
         missing = Parts([], [], list(cells)).missing(place.data_dir)
         raise UserError(f"no data set for these cells in {place.data_dir}: {', '.join(missing)}")
     return parts

@@ -132,7 +132,7 @@ def train(
                     validate_s += clock.now() - start
                     point = CurvePoint(step, clock.total, images, loss.item(), lr, accuracy)
                     kept.add(point, learner)
-                    say(f"    {100 * progress:3.0f} %  {_words(point)}")
+                    say(f"    {min(100, 100 * progress):3.0f} %  {_words(point)}")
             rate = (images - warmup_images) / max(clock.total, 1e-9)
             _report(bar, progress, rate, loss, kept.curve)
     kept.check([(step, loss)])

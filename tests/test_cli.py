@@ -494,6 +494,35 @@ def test_a_training_alone_scores_no_test_class_and_is_not_done_again(run, tmp_pa
     assert "protonet" in out
 
 
+@pytest.mark.parametrize("file", ["run.json", "episodes.parquet"])
+def test_a_damaged_cell_is_run_again(run, tmp_path, file):
+    run("--learner", "pixels")
+    (damaged,) = (tmp_path / "results").rglob(file)
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    code, out, err = run("--learner", "pixels")
+    assert (code, "test accuracy" in err) == (0, True)
+    assert "pixels" in out
+
+
+def test_a_dry_run_refuses_what_a_run_would(run):
+    refused = run("--set", "scoring.n_way=50")
+    assert is_one_line_of_error(refused)
+    assert run("--set", "scoring.n_way=50", "--dry-run") == refused
+
+
+def test_defaults_in_help_are_not_taken_for_markup(fewshot):
+    for command, words in (("run", "[all cores]"), ("table", "[the last score]")):
+        assert words in " ".join(fewshot(command, "--help")[1].split())
+
+
+def test_columns_may_stand_apart(run, fewshot, tmp_path):
+    run("--learner", "pixels")
+    folder = tmp_path / "results"
+    apart = fewshot("table", folder, "--columns", "scores, training", "--format", "md")
+    assert apart == fewshot("table", folder, "--columns", "scores,training", "--format", "md")
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_a_run_says_when_bf16_is_emulated(run, monkeypatch, native):
     monkeypatch.setattr("fewshot.host.computes_bf16", lambda: native)

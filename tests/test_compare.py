@@ -242,7 +242,10 @@ def test_json_holds_every_number_and_no_nan():
 
     records = json.loads(render(compare(THREE), "json"), parse_constant=refuse)
     assert [r["verdict"] for r in records] == [c.verdict for c in compare(THREE)]
-    assert records[0]["over_seeds"][1] is None
+    assert records[0]["over_seeds"]["ci95"] is None
+    tested = compare(THREE)[0].over_episodes
+    assert records[0]["over_episodes"]["permutation_p"] == tested.permutation_p
+    assert records[0]["over_episodes"]["bootstrap"] == list(tested.bootstrap)
 
 
 def test_unbeaten_rows_are_those_of_equal_protocol_that_the_best_does_not_beat():

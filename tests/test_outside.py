@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def test_a_benchmark_may_have_a_recipe_for_it(fewshot, mine, tmp_path):
             "no predict_features",
         ),
         (EXAMPLE.replace("    Config = Options\n", ""), "Matching", "class attribute Config"),
+        (EXAMPLE.replace("frozen=True", "frozen=False"), "Matching", "a frozen dataclass"),
         (EXAMPLE.replace('"episodes"', '"epochs"'), "Matching", "trains_on, one of episodes"),
         (EXAMPLE.replace("Matching(", "maml("), "maml", "choose another name"),
     ],
@@ -140,3 +142,12 @@ def test_a_file_is_known_by_its_content(mine):
     assert outside.source_digest(outside.with_learner(f"{mine}:Matching")[1][name]) == one
     mine.write_text(EXAMPLE + "\n")
     assert outside.source_digest(outside.with_learner(f"{mine}:Matching")[1][name]) != one
+
+
+def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbour_of_mine.py").write_text("TEMPERATURE = 2.0\n")
+    source = f"from neighbour_of_mine import TEMPERATURE\n{EXAMPLE}"
+    (tmp_path / "mine.py").write_text(source)
+    name, learners = outside.with_learner(f"{tmp_path / 'mine.py'}:Matching")
+    assert name in learners

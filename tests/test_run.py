@@ -278,6 +278,15 @@ def test_cells_with_other_test_only_options_share_a_training_whichever_comes_fir
     assert all((accuracies[1][cell] == found).all() for cell, found in accuracies[0].items())
 
 
+def test_a_finished_benchmark_needs_no_data_any_more(finished, data, load, monkeypatch):
+    """`fewshot run` shows its table; what is unfinished, and nothing else, is an error."""
+    monkeypatch.setattr(plan, "missing_data", lambda cell, data_dir: ["cifar-fs"])
+    parts = plan.part_cells(load(), plan.Place(finished, data))
+    assert (parts.runnable, parts.done, parts.holes) == ([], load(), [])
+    with pytest.raises(UserError, match="no data set for these cells"):
+        plan.part_cells(load(), plan.Place(data / "elsewhere", data))
+
+
 def test_running_twice_does_nothing_the_second_time(finished, data, load, monkeypatch):
     trained, before, lines = count_trainings(monkeypatch), states(finished), []
     monkeypatch.setattr(suite, "evaluate", None)

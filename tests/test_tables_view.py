@@ -440,3 +440,10 @@ def test_where_validation_episodes_differ_each_time_says_which(tmp_path):
     cells = on_disk(tmp_path, (one, curve(0.6)), (other, curve(0.6)))
     found = column(cells, "to 50 %", columns=("target",), target=0.5)
     assert found == {"a": "30 s (5w5s)", "b": "30 s (5w1s)"}
+
+
+def test_seeds_are_those_of_each_score():
+    """A run that is not finished: one score has one training behind it, the other two."""
+    cells = [made_cell("mtl", seed=0), made_cell("mtl", seed=1), made_cell("mtl", seed=0, n_shot=1)]
+    assert column(cells, "seeds") == {"mtl": "1 to 2"}
+    assert column(cells[:2], "seeds") == {"mtl": "2"}

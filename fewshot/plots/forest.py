@@ -1,5 +1,6 @@
 """Paired differences to the best row of the same protocol: a forest plot."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,8 +82,9 @@ def _panel(axes: Axes, column: str, facts: Facts, sections: Sections) -> None:
     name_lanes(axes, ["" if isinstance(lane, Point) else lane.point.name for lane in lanes])
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy less that of the best row of its protocol (percentage points)")
-    low = _left_end([h for held in sections.values() for h in held])
-    axes.set_xlim(1.06 * low, -0.06 * low)
+    every = [h for held in sections.values() for h in held]
+    low = _left_end(every)
+    axes.set_xlim(1.06 * low, max(-0.06 * low, 1.06 * _right_end(every)))
     axes.spines.left.set_visible(False)
     axes.axvline(0, color=PALETTE[0], linewidth=0.8)
     for lane, what in enumerate(lanes):
@@ -96,6 +98,12 @@ def _left_end(held: Sequence[Held]) -> float:
     """Of the axis: the farthest interval of a trained row; untrained ones may lie far outside."""
     trained = [h for h in held if h.point.train_s] or held
     return min(-0.5, *(100 * (h.difference.mean - h.difference.ci95) for h in trained))
+
+
+def _right_end(held: Sequence[Held]) -> float:
+    """Of the intervals that reach beyond the best row's own mean."""
+    ends = (100 * (h.difference.mean + h.difference.ci95) for h in held)
+    return max((end for end in ends if not math.isnan(end)), default=0.0)
 
 
 def _heading(axes: Axes, lane: int, best: Point) -> None:

@@ -172,10 +172,9 @@ def _fact(name: str, line: Line) -> Value:
     """The learner, the backbone, the letter of the protocol or the number of seeds."""
     row = line.row
     if name == SEEDS:
-        seeds = {
-            cell.run["config"]["training"]["seed"] for c in line.costs.values() for cell in c.cells
-        }
-        return Value(str(len(seeds)), len(seeds))
+        behind = {len(row.scores[column].by_seed) for column in line.scores.values()}
+        few, many = min(behind), max(behind)
+        return Value(str(many) if few == many else f"{few} to {many}", few)
     text = {
         "learner": row.name + (" (transductive)" if row.transductive else ""),
         "backbone": row.backbone,
