@@ -5,7 +5,7 @@ Rows are learner x backbone, columns data set x episode shape. Needs neither tor
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -97,6 +97,11 @@ class Row:
     def name(self) -> str:
         """The learner, with what tells this row from others of its kind."""
         return f"{self.learner} ({self.label})" if self.label else self.learner
+
+    def seeds_behind(self, columns: Iterable[str]) -> str:
+        """How many training seeds, or from how few to how many: a run may be unfinished."""
+        behind = {len(self.scores[column].by_seed) for column in columns}
+        return " to ".join(str(n) for n in sorted({min(behind), max(behind)}))
 
     @property
     def transductive(self) -> bool:

@@ -442,6 +442,12 @@ def test_where_validation_episodes_differ_each_time_says_which(tmp_path):
     assert found == {"a": "30 s (5w5s)", "b": "30 s (5w1s)"}
 
 
+def test_a_target_that_is_named_brings_its_column():
+    cells = [made_cell("mtl"), made_cell("protonet")]
+    usual, asked = table_of(cells)[0], table_of(cells, target=0.5)[0]
+    assert [name for name in asked if name not in usual] == ["to 50 %"]
+
+
 def test_seeds_are_those_of_each_score():
     """A run that is not finished: one score has one training behind it, the other two."""
     cells = [made_cell("mtl", seed=0), made_cell("mtl", seed=1), made_cell("mtl", seed=0, n_shot=1)]

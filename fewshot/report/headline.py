@@ -13,7 +13,6 @@ from fewshot.tables.notes import accuracy_notes, commit_note, scoring_note, timi
 from fewshot.timing import Machine, Timing
 from fewshot.words import (
     Entry,
-    count,
     number,
     percent,
     protocol_differences,
@@ -87,7 +86,10 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[Row]) -> Headline
             transductive=row.transductive,
             letter=letters[i],
             scores=tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
-            costs=(*(_entry(value, machines) for value in values[i]), count(row.seeds)),
+            costs=(
+                *(_entry(value, machines) for value in values[i]),
+                Entry(row.seeds_behind(row.scores), row.seeds),
+            ),
         )
         for i, row in enumerate(rows)
     )

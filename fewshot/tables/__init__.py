@@ -57,7 +57,7 @@ def render(
     if form in ("csv", "json"):
         return _as_records(kept, [line.row for line in groups[0].lines], form, view)
     ordered = [line for group in groups for line in group.lines]
-    chosen = chosen_columns(view.columns, ordered, view.group)
+    chosen = chosen_columns(view.columns, ordered, view.group, view.target)
     columns = [column for name in chosen for column in columns_of(name, ordered, content)]
     numbers = _published(rows) if show_published else {}
     layout = lay_out(with_published(columns, ordered, numbers), ordered, unbeaten(rows))

@@ -69,9 +69,11 @@ class Content(NamedTuple):
 
 
 def chosen_columns(
-    asked: Sequence[str] | None, lines: Sequence[Line], group: str | None
+    asked: Sequence[str] | None, lines: Sequence[Line], group: str | None, target: float | None
 ) -> list[str]:
     """NAMES, and of COLUMNS those asked for or the usual ones; not what the headings say.
+
+    Who names a target is shown the time to it.
 
     Raises UserError for an unknown name.
     """
@@ -83,7 +85,8 @@ def chosen_columns(
         return [*names, *dict.fromkeys(asked)]
     usual = ONE_DATA_SET if len(_cost_names(lines)) == 1 else SEVERAL_DATA_SETS
     differ = group != PROTOCOL and len({line.protocol for line in lines}) > 1
-    return [*names, *usual, *([PROTOCOL] if differ else [])]
+    to_target = [] if target is None else [TARGET]
+    return [*names, *usual, *to_target, *([PROTOCOL] if differ else [])]
 
 
 def columns_of(name: str, lines: Sequence[Line], content: Content) -> list[Column]:
@@ -172,9 +175,8 @@ def _fact(name: str, line: Line) -> Value:
     """The learner, the backbone, the letter of the protocol or the number of seeds."""
     row = line.row
     if name == SEEDS:
-        behind = {len(row.scores[column].by_seed) for column in line.scores.values()}
-        few, many = min(behind), max(behind)
-        return Value(str(many) if few == many else f"{few} to {many}", few)
+        seeds = row.seeds_behind(line.scores.values())
+        return Value(seeds, int(seeds.split()[0]))
     text = {
         "learner": row.name + (" (transductive)" if row.transductive else ""),
         "backbone": row.backbone,
