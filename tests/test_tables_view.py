@@ -442,8 +442,8 @@ def test_where_validation_episodes_differ_each_time_says_which(tmp_path):
     assert found == {"a": "30 s (5w5s)", "b": "30 s (5w1s)"}
 
 
-def test_a_target_that_is_named_brings_its_column():
-    cells = [made_cell("mtl"), made_cell("protonet")]
+def test_a_target_that_is_named_brings_its_column(tmp_path):
+    cells = on_disk(tmp_path, *((made_cell(name), curve(0.6)) for name in ("mtl", "protonet")))
     usual, asked = table_of(cells)[0], table_of(cells, target=0.5)[0]
     assert [name for name in asked if name not in usual] == ["to 50 %"]
 
