@@ -125,12 +125,15 @@ def protocol_groups(points: Sequence[Point]) -> tuple[list[int], list[str], list
 
 
 def provenance(cells: Sequence[CellResult]) -> str:
-    """On what machines, with what torch and at which commits: a sentence."""
+    """On what machines, with what torch and at which commits; and whether others used them too."""
     torches: dict[str, set[str]] = {}
     for machine in (trained_on(cell.run) for cell in cells):
         torches.setdefault(machine.place, set()).add(machine.torch)
     hosts = [f"{host} (torch {', '.join(sorted(torches[host]))})" for host in sorted(torches)]
-    return f"On {'; '.join(hosts)}; commit {commits(cells)}."
+    times = [time for cell in cells if (time := training_time(cell.run)) is not None]
+    most = max((time.others or 0.0 for time in times if time.disturbed), default=None)
+    disturbed = f" Others used up to {100 * most:.0f} % of the machine meanwhile." if most else ""
+    return f"On {'; '.join(hosts)}; commit {commits(cells)}.{disturbed}"
 
 
 def _point(row: Row, place: int, column: str, cells: Sequence[CellResult]) -> Point:

@@ -123,3 +123,11 @@ def test_points_keep_the_interval_of_tables():
     assert point.interval.mean == pytest.approx(0.4)
     assert np.array_equal(point.score.accuracy_E, [0.2, 0.4, 0.6])
     assert point.queries == 75
+
+
+def test_the_source_of_a_figure_says_when_its_times_were_disturbed():
+    quiet, disturbed = made_cell("mtl"), made_cell("protonet")
+    quiet.run["training"]["spent"]["others"] = 0.01
+    disturbed.run["training"]["spent"]["others"] = 0.52
+    assert "meanwhile" not in provenance([quiet])
+    assert provenance([quiet, disturbed]).endswith("Others used up to 52 % of the machine meanwhile.")
