@@ -130,4 +130,6 @@ def test_the_source_of_a_figure_says_when_its_times_were_disturbed():
     quiet.run["training"]["spent"]["others"] = 0.01
     disturbed.run["training"]["spent"]["others"] = 0.52
     assert "meanwhile" not in provenance([quiet])
-    assert provenance([quiet, disturbed]).endswith("Others used up to 52 % of the machine meanwhile.")
+    assert provenance([quiet, disturbed]).endswith(
+        "Others used up to 52 % of the machine meanwhile."
+    )
