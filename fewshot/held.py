@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fewshot.metrics import sign_flip_p
-from fewshot.rows import Row, shape_of, unlike
+from fewshot.rows import PROTOCOL, Row, Score, shape_of, unlike
 from fewshot.signflips import as_counts, exact_p, p_bounds
 
 
@@ -52,8 +52,16 @@ def best_rivals(rows: Sequence[Row], column: str) -> dict[int, Row]:
 
 def count_pairs(rows: Sequence[Row], column: str) -> int:
     """How many pairs of rows of a column may be compared."""
-    scores = [row.scores[column] for row in rows if column in row.scores]
-    return sum(not unlike(a, b) for a, b in combinations(scores, 2))
+    by_protocol: dict[tuple[object, ...], list[Score]] = {}
+    for row in rows:
+        if column in row.scores:
+            score = row.scores[column]
+            key = tuple(score.protocol[name] for name in (*PROTOCOL, "images"))
+            by_protocol.setdefault(key, []).append(score)
+    groups = list(by_protocol.values())
+    within = sum(len(group) * (len(group) - 1) // 2 for group in groups)
+    across = sum(len(a) * len(b) for a, b in combinations(groups, 2) if not unlike(a[0], b[0]))
+    return within + across
 
 
 def deciding_p(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from fewshot.compare import SIGNIFICANCE, compare, render, unbeaten
 from fewshot.errors import UserError
-from fewshot.held import Held
+from fewshot.held import Held, count_pairs
 from fewshot.metrics import holm, paired, sign_flip_p
 from fewshot.results import write_cell
 from fewshot.rows import column_names, table_rows, unlike
@@ -201,6 +201,18 @@ def test_among_equal_learners_none_loses_its_bold_more_often_than_said():
         rows = table_rows([made_cell(f"l{i}", *(own / 75)) for i, own in enumerate(rights)])
         wrong += not all(unbeaten(rows).values())
     assert wrong / 300 <= 0.083
+
+
+def test_pairs_that_may_be_compared_are_counted():
+    """Of many rows under few protocols, one of them untrained, and unlike numbers of images."""
+    options = [{}, {"batch_norm": "support"}, {"images": 12345 * 3}, {"images": 12345 * 9}]
+    cells = [made_cell(f"l{i}-{k}", *BASE, **o) for k, o in enumerate(options) for i in range(3)]
+    floor = made_cell("pixels", *BASE, trained=False, training_classes=None, selection=None)
+    rows = table_rows([*cells, floor])
+    scores = [row.scores["made 5w5s"] for row in rows]
+    one_by_one = sum(not unlike(a, b) for a, b in combinations(scores, 2))
+    assert 12 < one_by_one < len(list(combinations(scores, 2)))
+    assert count_pairs(rows, "made 5w5s") == one_by_one
 
 
 def test_p_of_counts_is_exact_and_drawn_otherwise():
