@@ -199,7 +199,7 @@ def _score_episodes(
     if device.type == "cuda":
         with clock.warming():  # gradient learners record a CUDA graph for each size of a chunk
             for part in {len(part.support_TS): part for part in drawn}.values():
-                _adapt(view, part, device)
+                _adapting(view, part, device)()
     parts = [_score_chunk(view, part, clock, device) for part in drawn]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     rows.insert(0, "episode", np.arange(len(rows)))
@@ -222,15 +222,18 @@ def _images_per_episode(scoring: Scoring) -> int:
     return scoring.n_way * per_class
 
 
-def _adapt(view: _View, rows: EpisodeRows, device: torch.device) -> Any:
+def _adapting(view: _View, rows: EpisodeRows, device: torch.device) -> Callable[[], Any]:
+    """To be timed: from support images to the learner's state. The labels lie ready."""
+    n_way = rows.class_ids_TN.shape[1]
     support_y_TS = torch.from_numpy(np.tile(rows.support_y_TS, view.copies)).to(device)
-    return view.adapt(view.support(rows.support_TS), support_y_TS, rows.class_ids_TN.shape[1])
+    return lambda: view.adapt(view.support(rows.support_TS), support_y_TS, n_way)
 
 
 def _score_chunk(view: _View, rows: EpisodeRows, clock: Clock, device: torch.device) -> _Scored:
+    adapt = _adapting(view, rows, device)
     query_y_TQ = torch.from_numpy(rows.query_y_TQ).to(device)
     start = clock.now()
-    state = _adapt(view, rows, device)
+    state = adapt()
     adapted = clock.now()
     logits_TQN = view.predict(state, view.query(rows.query_TQ)).float()
     predicted = clock.now()

@@ -118,18 +118,18 @@ class _Run:
 
 def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
     training, place = cell.training, run.place
-    train_source = place.open(training.dataset, "train")
-    learner = build_learner(training, train_source, run.device, place.learners)
-    if learner.trains_on != "nothing":
+    if place.learners[training.learner].trains_on != "nothing":
         with only_writer(place.training_folder(training)):
             if retrain or not is_trained(training, place):
                 _run_training(cell, run)
     if not run.train_only:
-        _score_cell(cell, learner, train_source, run)
+        _score_cell(cell, run)
 
 
-def _score_cell(cell: Cell, learner: Learner, train_source: EpisodeSource, run: _Run) -> None:
-    place, folder = run.place, run.place.training_folder(cell.training)
+def _score_cell(cell: Cell, run: _Run) -> None:
+    training, place = cell.training, run.place
+    folder, train_source = place.training_folder(training), place.open(training.dataset, "train")
+    learner = build_learner(training, train_source, run.device, place.learners)
     spent, curve = None, list[dict[str, Any]]()
     if learner.trains_on != "nothing":
         spent, curve = read_training(folder), read_curve(folder / "curve.csv")

@@ -138,10 +138,10 @@ def forward_by_learn2learn(net: nn.Module, batch: EpisodeBatch, steps: int) -> l
 
 def names_for(order: str, device: torch.device) -> list[str]:
     """The contestants of one order on one kind of device; of libraries, those that are there."""
-    if order == "forward":
-        return ["default", *["learn2learn published"] * bool(find_spec("learn2learn"))]
-    graphs = ["loop graph", "vmap graph"] if device.type == "cuda" else []
     there = [each for each in OF_LIBRARIES if find_spec(each)]
+    if order == "forward":
+        return ["default", "learn2learn published"] if "learn2learn" in there else ["default"]
+    graphs = ["loop graph", "vmap graph"] if device.type == "cuda" else []
     libraries = [each + end for each in there for end in (" published", "")]
     return ["default", "loop", "vmap", "loop checkpointed", *graphs, *libraries]
 
