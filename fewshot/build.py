@@ -8,6 +8,7 @@ from torch import nn
 from fewshot.backbones import BACKBONES
 from fewshot.backbones.norm import BatchNorm
 from fewshot.backbones.precision import Bf16
+from fewshot.backbones.winograd import use_winograd
 from fewshot.config import Training
 from fewshot.errors import UserError
 from fewshot.learners import LEARNERS
@@ -40,16 +41,21 @@ def new_learner(training: Training, cls: type[L], image_size: int, n_classes: in
 
 
 def build_backbone(training: Training, cls: type[Learner], image_size: int) -> Backbone:
-    """The backbone of a training, with the batch norm and the precision that it asks for.
+    """The backbone of a training, with the batch norm, convolutions and precision it asks for.
 
-    Raises UserError for images that are too small, and for dropout or compilation under a
-    gradient learner.
+    Raises UserError for images that are too small, and for dropout, compilation or Winograd's
+    convolutions under a gradient learner.
     """
     own_norm = cls.differentiable_norm
     if own_norm and training.recipe.compile:
         raise UserError(
             f"{training.learner}: recipe.compile is for other learners; gradient learners record "
             "CUDA graphs of their own"
+        )
+    if own_norm and training.recipe.convolutions == "winograd":
+        raise UserError(
+            f"{training.learner}: convolutions = 'winograd' is for other learners; gradient "
+            "learners differentiate twice"
         )
     if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
         raise UserError(
@@ -59,4 +65,6 @@ def build_backbone(training: Training, cls: type[Learner], image_size: int) -> B
     backbone = BACKBONES[training.backbone](
         training.backbone_options, image_size, norm=BatchNorm if own_norm else nn.BatchNorm2d
     )
+    if training.recipe.convolutions == "winograd":
+        use_winograd(backbone)
     return Bf16(backbone) if training.recipe.precision == "bf16" else backbone

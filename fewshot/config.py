@@ -82,6 +82,9 @@ class Recipe:
     """Of the backbone, the rest is float32; `tf32` rounds the factors of all products, on a GPU."""
     compile: bool = option(False, added_later=True)
     """Whether the training step is compiled (torch.compile; needs a C++ compiler on a CPU)."""
+    convolutions: Literal["direct", "winograd"] = option("direct", added_later=True)
+    """How 3x3 convolutions are computed: `winograd` takes fewer multiplications, in float32 on a
+    CPU (needs numba: the extra `winograd`), and rounds a little differently."""
     batch_size: Count = 128
     """Images of a step, for learners that train on labelled images."""
     episodes_per_step: Count = 1
@@ -106,6 +109,8 @@ class Recipe:
             raise ValueError("image_sizes: each share must be larger than the one before")
         if self.select == "best" and not (self.validations or self.validate_every_s):
             raise ValueError("select = 'best' needs validations")
+        if self.convolutions == "winograd" and (self.precision != "fp32" or self.compile):
+            raise ValueError("convolutions = 'winograd' needs precision = 'fp32', not compiled")
 
     def edge_at(self, progress: float, full: int) -> int:
         """Edge in pixels of the training images at this share of the budget; `full` is theirs."""

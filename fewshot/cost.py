@@ -156,7 +156,7 @@ def _units(work: Callable[[L], None], training: Training, cls: type[L]) -> float
     are done cannot do without.
     """
     n_classes = max(N_CLASSES, training.recipe.n_way)
-    learner = new_learner(_in_float32(training), cls, SMALL_PX, n_classes)
+    learner = new_learner(_plainly(training), cls, SMALL_PX, n_classes)
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # that an untrained network does badly is no news
         return _count(lambda: work(learner)) / unit_flops(training, cls, SMALL_PX)
@@ -176,14 +176,18 @@ def one_thread() -> Iterator[None]:
 def unit_flops(training: Training, cls: type[Learner], image_size: int) -> float:
     """Operations of the backbone's forward and backward, an image; nothing is computed."""
     with torch.device("meta"):
-        backbone = build_backbone(_in_float32(training), cls, image_size).train()
+        backbone = build_backbone(_plainly(training), cls, image_size).train()
         x_ICHW = torch.empty(FEW_IMAGES, 3, image_size, image_size)
         return _count(lambda: backbone(x_ICHW).sum().backward()) / FEW_IMAGES
 
 
-def _in_float32(training: Training) -> Training:
-    """The same operations, where there is no autocast: without numbers, or on an old processor."""
-    return replace(training, recipe=replace(training.recipe, precision="fp32"))
+def _plainly(training: Training) -> Training:
+    """The same operations where there is no autocast (without numbers, or on an old processor),
+    and as they are defined: other ways to compute a convolution do not make its training smaller.
+    """
+    return replace(
+        training, recipe=replace(training.recipe, precision="fp32", convolutions="direct")
+    )
 
 
 def _images(images: int) -> ImageBatch:

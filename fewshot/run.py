@@ -63,13 +63,15 @@ def run_cells(
     for the same training share it. An interrupt leaves finished cells and trainings whole and
     everything else to the next run.
 
-    Raises UserError for a precision that the device does not have.
+    Raises UserError for a precision, or a way to compute convolutions, that the device lacks.
     """
     for cell in cells:
         if cell.training.recipe.precision == "tf32" and device.type != "cuda":
             raise UserError(
                 f"{cell.id}: precision 'tf32' needs a GPU; here there are fp32 and bf16"
             )
+        if cell.training.recipe.convolutions == "winograd" and device.type != "cpu":
+            raise UserError(f"{cell.id}: convolutions = 'winograd' is for CPUs")
     run = _Run(place, device, say, host.describe(device), host.git_state(), train_only)
     summary = Summary([], [], [])
     trained_now: set[str] = set()

