@@ -31,9 +31,8 @@ class Rates:
         """Of a training's backbone, forward and backward over so many images of this size."""
         if self._device.type == "cpu":
             images = ENOUGH
-        t = training
-        kind = f"{t.backbone} {t.backbone_options} {t.recipe.precision} {cls.differentiable_norm}"
-        key = f"{kind} {image_size}"
+        t, computed = training, (training.recipe.precision, training.recipe.convolutions)
+        key = f"{t.backbone} {t.backbone_options} {computed} {cls.differentiable_norm} {image_size}"
         if key not in self._timed:
             flops = unit_flops(training, cls, image_size)
             backbone = build_backbone(training, cls, image_size).to(self._device)

@@ -206,6 +206,13 @@ def test_image_sizes_are_refused_out_of_order_or_range(value):
         load(TEXT, f"recipe.image_sizes={value}")
 
 
+@pytest.mark.parametrize("other", ["recipe.precision=bf16", "recipe.compile=true"])
+def test_winograd_is_refused_where_it_does_not_compute(other):
+    load(TEXT, "recipe.convolutions=winograd")
+    with pytest.raises(UserError, match="winograd' needs precision = 'fp32', not compiled"):
+        load(TEXT, "recipe.convolutions=winograd", other)
+
+
 def test_the_best_weights_need_validations_of_either_kind():
     load(TEXT, "recipe.validations=0", "recipe.validate_every_s=10")
     with pytest.raises(UserError, match="needs validations"):

@@ -134,6 +134,11 @@ def test_neither_batch_norm_nor_precision_is_counted(norm, precision):
     assert cost.unit_flops(training, LEARNERS[norm], 32) == 81_395_712
 
 
+def test_operations_are_those_of_convolutions_as_they_are_defined():
+    training = training_of("transfer", recipe='convolutions = "winograd"')
+    assert cost.unit_flops(training, LEARNERS["transfer"], 32) == 81_395_712
+
+
 BATCHES = {
     "transfer": ("batch_size = 24", ""),
     "maml": ("episodes_per_step = 2", "inner_steps = 2"),
@@ -233,6 +238,10 @@ def test_a_backbone_is_timed_once_on_ever_larger_batches(monkeypatch):
     assert len(timed) == count
     machine.of(training, LEARNERS["maml"], 32, 100)
     assert len(timed) > count  # another batch norm
+    count = len(timed)
+    winograd = training_of("transfer", recipe='convolutions = "winograd"')
+    machine.of(winograd, LEARNERS["transfer"], 32, 100)
+    assert len(timed) > count
 
 
 def test_where_threads_wait_for_each_other_one_is_enough(monkeypatch):

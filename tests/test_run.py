@@ -416,6 +416,29 @@ def test_cells_compute_in_their_precision_and_leave_the_settings_as_they_were(
     assert settings() == before
 
 
+def test_winograd_trains_to_the_same_accuracies(tmp_path, data, load):
+    """Float32 rounds differently, but three steps from the same weights hardly part."""
+    text = BENCHMARK.replace("filters = 4", "filters = 32")
+    means = {}
+    for way in ("direct", "winograd"):
+        cells = load(text, "recipe.convolutions=" + way)[-2:]
+        assert {cell.training.learner for cell in cells} == {"transfer"}
+        assert not go(cells, tmp_path / way, data).failed
+        means[way] = [c.episodes["accuracy"].mean() for c in read_cells(tmp_path / way)]
+    # A query in fifty may fall on the other side.
+    assert means["winograd"] == pytest.approx(means["direct"], abs=0.02)
+
+
+def test_winograd_is_refused_on_a_gpu(tmp_path, data, load):
+    cells, place = (
+        load(BENCHMARK, "recipe.convolutions=winograd"),
+        plan.Place(tmp_path / "out", data),
+    )
+    with pytest.raises(UserError, match="convolutions = 'winograd' is for CPUs"):
+        suite.run_cells(cells, place, torch.device("meta"), print)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_a_training_cost_and_who_else_was_there_is_written(finished):
     for cell in read_cells(finished):
         if cell.run["training"]:
@@ -681,6 +704,13 @@ def test_compilation_is_refused_for_gradient_learners(data, load):
     """They record CUDA graphs, which a compiled step would record into graphs of its own."""
     text = MAML.replace("[defaults.recipe]", "[defaults.recipe]\ncompile = true")
     with pytest.raises(UserError, match="maml: recipe.compile is for other learners"):
+        plan.check_cells(load(text), data)
+
+
+def test_winograd_is_refused_for_gradient_learners(data, load):
+    """Their outer gradient goes through the inner ones, which it cannot differentiate."""
+    text = MAML.replace("[defaults.recipe]", '[defaults.recipe]\nconvolutions = "winograd"')
+    with pytest.raises(UserError, match="maml: convolutions = 'winograd' is for other learners"):
         plan.check_cells(load(text), data)
 
 

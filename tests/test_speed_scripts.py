@@ -330,7 +330,9 @@ def test_training_is_timed_in_all_ways(tmp_path):
     command = [*script, *small, "--backbones", "conv4", "--json", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads(out.read_text())
-    assert set(found["conv4"]["share_of_limit"]) == {"plain", "step", "harness"}
+    assert set(found["conv4"]["share_of_limit"]) == {
+        *("plain", "step", "float32", "winograd", "harness")
+    }
     # No limit from above: the limit is measured too, in one moment of a machine that others use.
     assert all(share > 0 for share in found["conv4"]["share_of_limit"].values())
     assert all(rate > 0 for rate in found["learners"].values())

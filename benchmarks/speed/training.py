@@ -2,17 +2,21 @@
 
     python benchmarks/speed/training.py [--data DIR] [--json FILE]
 
-The training of `transfer` (softmax over all training classes, SGD, crops and flips) in four ways
-that take turns of some seconds, after a round that does not count; medians of images a second:
+The training of `transfer` (softmax over all training classes, SGD, crops and flips) in ways that
+take turns of some seconds, after a round that does not count; medians of images a second:
 
 plain     as most repositories do it: float32, NCHW, one batch that lies ready in memory
 step      the suite's step, bfloat16 and channels last, on one batch that lies ready in memory
+float32   the same step in float32
+winograd  the same in float32 with Winograd's convolutions, on a CPU
 harness   `fewshot.train.train` as benchmarks run it: draws, augmentation, clock and checks included
 learners  then every learner of `cifar_fs.toml` under its own recipe, by the harness, some steps
 
 How near that is to what the machine can do: operations of the convolutions and products of the
 backbone in a second, over those of a product of two large matrices (`EDGES`) in the same precision,
-timed in the same turns. For engines of the inner loop against learn2learn see `engines.py`.
+timed in the same turns. The operations are those of convolutions as they are defined, so that
+Winograd's, which takes fewer, may come to more than 100 %. For engines of the inner loop against
+learn2learn see `engines.py`.
 """
 
 import argparse
@@ -104,14 +108,18 @@ def race(
 ) -> dict[str, list[float]]:
     """Images a second of each way in each round, and the machine's rates."""
     in_float32 = replace(training, recipe=replace(training.recipe, precision="fp32"))
+    winograd = replace(in_float32, recipe=replace(in_float32.recipe, convolutions="winograd"))
 
     def steps(of: Training, last: bool) -> Callable[[], float]:
         return steps_of(build_learner(of, source, device), of.recipe, source, last, args.steps)
 
+    on_cpu = {"winograd": steps(winograd, last=True)} if device.type == "cpu" else {}
     return common.take_turns(
         {
             "plain": steps(in_float32, last=False),
             "step": steps(training, last=True),
+            "float32": steps(in_float32, last=True),
+            **on_cpu,
             "harness": partial(harness_rate, training, source, device, args.steps),
             "float32 products": partial(matrix_rate, device, torch.float32),
             "bfloat16 products": partial(matrix_rate, device, torch.bfloat16),
@@ -146,10 +154,11 @@ def main() -> None:
             turns = race(training, source, device, own)
         rates = {way: statistics.median(values) for way, values in turns.items()}
         flops = unit_flops(training, LEARNERS["transfer"], source.image_size)
-        product = {"plain": "float32 products"}
+        in_bfloat16 = {"step": "bfloat16 products", "harness": "bfloat16 products"}
         reached = {
-            way: rates[way] * flops / rates[product.get(way, "bfloat16 products")]
-            for way in ("plain", "step", "harness")
+            way: rate * flops / rates[in_bfloat16.get(way, "float32 products")]
+            for way, rate in rates.items()
+            if not way.endswith("products")
         }
         report[backbone] = {"rates": rates, "flops_per_image": flops, "share_of_limit": reached}
         for way, share in reached.items():

@@ -241,7 +241,10 @@ def _kernel() -> Callable[..., None]:
 
     compiled = numba.njit(parallel=True, fastmath=True)(sandwich)
 
+    # As numba starts its threads it may set the number of OpenMP's, which are PyTorch's too.
+    threads = torch.get_num_threads()
     most = numba.get_num_threads()
+    torch.set_num_threads(threads)
 
     def with_as_many_threads(*arguments: Any) -> None:
         numba.set_num_threads(min(torch.get_num_threads(), most))

@@ -1,6 +1,8 @@
 """Winograd's convolutions against PyTorch's: values, gradients, and which ones are replaced."""
 
 import builtins
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +128,21 @@ def test_other_convolutions_stay(convolution):
     module = nn.Sequential(convolution)
     use_winograd(module)
     assert module[0] is convolution
+
+
+def test_the_number_of_threads_stays_as_it_is():
+    """numba and PyTorch may share one OpenMP. In a process of its own: numba starts threads once."""
+    script = """
+import torch
+torch.set_num_threads(1)
+from fewshot.backbones.winograd import Winograd
+Winograd.apply(torch.randn(2, 40, 8, 8), torch.randn(40, 40, 3, 3))
+print(torch.get_num_threads())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+    assert done.stdout.strip() == "1"
 
 
 def test_without_numba_the_extra_is_named(monkeypatch):
