@@ -6,7 +6,8 @@ The training of `transfer` (softmax over all training classes, SGD, crops and fl
 take turns of some seconds, after a round that does not count; medians of images a second:
 
 plain     as most repositories do it: float32, NCHW, one batch that lies ready in memory
-step      the suite's step, bfloat16 and channels last, on one batch that lies ready in memory
+step      the suite's step, bfloat16 and channels last, on one batch that lies ready in memory; on
+          a processor that would emulate bfloat16 this and `harness` are in float32
 float32   the same step in float32
 winograd  the same in float32 with Winograd's convolutions, on a CPU
 harness   `fewshot.train.train` as benchmarks run it: draws, augmentation, clock and checks included
@@ -107,22 +108,23 @@ def race(
     training: Training, source: EpisodeSource, device: torch.device, args: argparse.Namespace
 ) -> dict[str, list[float]]:
     """Images a second of each way in each round, and the machine's rates."""
-    in_float32 = replace(training, recipe=replace(training.recipe, precision="fp32"))
+    in_float32 = _in_float32(training)
     winograd = replace(in_float32, recipe=replace(in_float32.recipe, convolutions="winograd"))
 
     def steps(of: Training, last: bool) -> Callable[[], float]:
         return steps_of(build_learner(of, source, device), of.recipe, source, last, args.steps)
 
-    on_cpu = {"winograd": steps(winograd, last=True)} if device.type == "cpu" else {}
+    some = {"winograd": steps(winograd, last=True)} if device.type == "cpu" else {}
+    if training.recipe.precision == "bf16":
+        some["bfloat16 products"] = partial(matrix_rate, device, torch.bfloat16)
     return common.take_turns(
         {
             "plain": steps(in_float32, last=False),
             "step": steps(training, last=True),
             "float32": steps(in_float32, last=True),
-            **on_cpu,
             "harness": partial(harness_rate, training, source, device, args.steps),
             "float32 products": partial(matrix_rate, device, torch.float32),
-            "bfloat16 products": partial(matrix_rate, device, torch.bfloat16),
+            **some,
         },
         args.rounds,
     )
@@ -147,6 +149,8 @@ def main() -> None:
     report = common.describe_run(args, device)
     for backbone in args.backbones:
         training = next(c.training for c in _transfer_cells() if c.training.backbone == backbone)
+        if device.type == "cpu" and not host.computes_bf16():
+            training = _in_float32(training)
         own = argparse.Namespace(**vars(args))
         if backbone != "conv4":
             own.steps = max(1, args.steps // 10)
@@ -154,13 +158,18 @@ def main() -> None:
             turns = race(training, source, device, own)
         rates = {way: statistics.median(values) for way, values in turns.items()}
         flops = unit_flops(training, LEARNERS["transfer"], source.image_size)
-        in_bfloat16 = {"step": "bfloat16 products", "harness": "bfloat16 products"}
+        in_float32, own = rates["float32 products"], rates.get("bfloat16 products")
         reached = {
-            way: rate * flops / rates[in_bfloat16.get(way, "float32 products")]
+            way: rate * flops / (own if own and way in ("step", "harness") else in_float32)
             for way, rate in rates.items()
             if not way.endswith("products")
         }
-        report[backbone] = {"rates": rates, "flops_per_image": flops, "share_of_limit": reached}
+        report[backbone] = {
+            "precision": training.recipe.precision,
+            "rates": rates,
+            "flops_per_image": flops,
+            "share_of_limit": reached,
+        }
         for way, share in reached.items():
             print(
                 f"{backbone:9} {way:8} {rates[way]:8,.0f} images/s  "
@@ -178,6 +187,10 @@ def main() -> None:
         report["learners"][name] = rate
         print(f"{name:16} {rate:8,.0f} images/s")
         common.write_report(args.json, report)
+
+
+def _in_float32(training: Training) -> Training:
+    return replace(training, recipe=replace(training.recipe, precision="fp32"))
 
 
 def _transfer_cells() -> list[Cell]:

@@ -131,7 +131,7 @@ def test_other_convolutions_stay(convolution):
 
 
 def test_the_number_of_threads_stays_as_it_is():
-    """numba and PyTorch may share one OpenMP. In a process of its own: numba starts threads once."""
+    """numba and PyTorch may share one OpenMP. Numba starts threads once: a process of its own."""
     script = """
 import torch
 torch.set_num_threads(1)
