@@ -7,7 +7,7 @@ take turns of some seconds, after a round that does not count; medians of images
 
 plain     as most repositories do it: float32, NCHW, one batch that lies ready in memory
 step      the suite's step, bfloat16 and channels last, on one batch that lies ready in memory; on
-          a processor that would emulate bfloat16 this and `harness` are in float32
+          a processor that would emulate bfloat16 this, `harness` and learners are in float32
 float32   the same step in float32
 winograd  the same in float32 with Winograd's convolutions, on a CPU
 harness   `fewshot.train.train` as benchmarks run it: draws, augmentation, clock and checks included
@@ -144,12 +144,13 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)
     host.keep_freed_memory()
+    emulated = device.type == "cpu" and not host.computes_bf16()
     known = trainings()
     source = data.open_source(args.dataset, "train", data.data_dir(args.data))
     report = common.describe_run(args, device)
     for backbone in args.backbones:
         training = next(c.training for c in _transfer_cells() if c.training.backbone == backbone)
-        if device.type == "cpu" and not host.computes_bf16():
+        if emulated:
             training = _in_float32(training)
         own = argparse.Namespace(**vars(args))
         if backbone != "conv4":
@@ -181,7 +182,8 @@ def main() -> None:
         )
     report["learners"] = {}
     common.write_report(args.json, report)
-    for name, training in known.items() if args.learner_steps else ():
+    for name, given in known.items() if args.learner_steps else ():
+        training = _in_float32(given) if emulated else given
         harness_rate(training, source, device, 1)
         rate = harness_rate(training, source, device, args.learner_steps)
         report["learners"][name] = rate
