@@ -11,9 +11,10 @@ OPTIONAL = {
     "plotly": "pip install 'fewshot[report]'",
     "jinja2": "pip install 'fewshot[report]'",
     "ray": "pip install 'fewshot[ray]'",
+    "numba": "pip install 'fewshot[winograd]'",
     "sklearn": "pip install 'fewshot[dev]'",
 }
-EMULATED = "emulated: precision = 'fp32' may be faster"
+EMULATED = "emulated: precision = 'fp32' may be faster, convolutions = 'winograd' too"
 PACKAGE_OF = {"sklearn": "scikit-learn"}
 
 
@@ -21,7 +22,8 @@ def report(data: Path | None) -> str:
     """Lines of text on versions, machine, data sets and optional parts."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     about = host.describe(torch.device("cpu"))
-    versions = {"fewshot": __version__, "python": about["python"], **about["versions"]}
+    packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
+    versions = {"fewshot": __version__, "python": about["python"], **packages}
     lines = [
         "versions",
         *(f"  {name:12} {version or 'missing'}" for name, version in versions.items()),

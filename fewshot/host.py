@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow", "numba")
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def test_two_way_is_the_binary_problem_with_c_doubled() -> None:
     support_z_TSD, support_y_TS, query_z_TQD = make_episodes(1, 2, 5, 32, 3.0)
     head = logistic.fit(support_z_TSD, support_y_TS, 2, c=0.5)
     sklearn_head = LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
-    sklearn_head.fit(support_z_TSD[0].numpy(), support_y_TS[0].numpy())
-    sklearn_p_QN = torch.from_numpy(sklearn_head.predict_proba(query_z_TQD[0].numpy()))
+    # In float64, as the head solves it: in float32 that library stops some 1e-4 too early.
+    sklearn_head.fit(support_z_TSD[0].double().numpy(), support_y_TS[0].numpy())
+    sklearn_p_QN = torch.from_numpy(sklearn_head.predict_proba(query_z_TQD[0].double().numpy()))
     torch.testing.assert_close(
         probabilities(head, query_z_TQD)[0], sklearn_p_QN.float(), atol=1e-5, rtol=0.0
     )
