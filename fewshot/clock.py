@@ -4,7 +4,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 
@@ -27,6 +28,18 @@ class Use:
     others: float | None
 
 
+@dataclass
+class _Sums:
+    """Seconds: counted (total_s, and of the parts), warm-up, and of processors in the former."""
+
+    total_s: float = 0.0
+    warmup_s: float = 0.0
+    cpu_s: float = 0.0
+    others_s: float = 0.0
+    machine_s: float = 0.0
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+
+
 class Clock:
     """Monotonic seconds, counted while it runs; a training's are split into PARTS.
 
@@ -37,10 +50,16 @@ class Clock:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._since: float | None = None
-        self._counted = self._cpu_s = self._others_s = self._machine_s = 0.0
-        self._parts = dict.fromkeys(PARTS, 0.0)
+        self._sums = _Sums()
         self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
-        self.warmup_s = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has counted, once it stands still."""
+        return asdict(self._sums)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what another clock had counted."""
+        self._sums = _Sums(**state)
 
     def now(self) -> float:
         """Monotonic seconds once the device has finished what was queued."""
@@ -52,19 +71,25 @@ class Clock:
     def total(self) -> float:
         """Seconds counted until now; the device is not waited for."""
         running = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self._counted + running
+        return self._sums.total_s + running
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds of warm-up until now."""
+        return self._sums.warmup_s
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds of each part, once the clock stands still."""
-        return dict(self._parts)
+        return dict(self._sums.parts)
 
     @property
     def use(self) -> Use:
         """Who used the processors while the clock ran, once it stands still."""
-        if self._counted < FEWEST_S or not self._machine_s:
-            return Use(self._cpu_s, None)
-        return Use(self._cpu_s, min(1.0, self._others_s / self._machine_s))
+        sums = self._sums
+        if sums.total_s < FEWEST_S or not sums.machine_s:
+            return Use(sums.cpu_s, None)
+        return Use(sums.cpu_s, min(1.0, sums.others_s / sums.machine_s))
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -92,7 +117,7 @@ class Clock:
             try:
                 yield
             finally:
-                self.warmup_s += self.now() - start
+                self._sums.warmup_s += self.now() - start
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -115,13 +140,13 @@ class Clock:
         try:
             yield
         finally:
-            self._parts[name] += time.perf_counter() - began
+            self._sums.parts[name] += time.perf_counter() - began
 
     def _book_events(self) -> None:
         """Those that the GPU has passed; none is waited for."""
         while self._events and self._events[0][2].query():
             name, start, end = self._events.popleft()
-            self._parts[name] += start.elapsed_time(end) / 1000
+            self._sums.parts[name] += start.elapsed_time(end) / 1000
 
     def _start(self) -> None:
         self._used_before = host.processor_seconds()
@@ -130,7 +155,7 @@ class Clock:
     def _stop(self) -> None:
         if self._since is None:
             return
-        self._counted += self.now() - self._since
+        self._sums.total_s += self.now() - self._since
         self._since = None
         self._book_events()
         self._count_use()
@@ -138,8 +163,8 @@ class Clock:
     def _count_use(self) -> None:
         before, after = self._used_before, host.processor_seconds()
         own_s = after.own_s - before.own_s
-        self._cpu_s += own_s
+        self._sums.cpu_s += own_s
         if before.busy_s is not None and after.busy_s is not None:
             # The system counts in hundredths of a second: over a short time, less than nothing.
-            self._others_s += max(0.0, after.busy_s - before.busy_s - own_s)
-            self._machine_s += after.machine_s - before.machine_s
+            self._sums.others_s += max(0.0, after.busy_s - before.busy_s - own_s)
+            self._sums.machine_s += after.machine_s - before.machine_s

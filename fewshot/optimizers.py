@@ -28,6 +28,12 @@ class Optimizer(Protocol):
     def step(self) -> Any:
         """Change the parameters by their gradients."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers of earlier steps."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what another of its kind remembered."""
+
 
 def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> Optimizer:
     """The recipe's optimiser of the parameters that are to be trained."""
@@ -96,6 +102,15 @@ class Muon:
             matrix.grad = None if kernel.grad is None else _as_matrix(kernel.grad, kernel)
         for inner in self._inner:
             inner.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What both optimisers remember."""
+        return {"inner": [inner.state_dict() for inner in self._inner]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what another of its kind remembered."""
+        for inner, state in zip(self._inner, state_dict["inner"], strict=True):
+            inner.load_state_dict(state)
 
 
 def _as_matrix(x: Tensor, kernel: Tensor) -> Tensor:

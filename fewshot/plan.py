@@ -211,6 +211,10 @@ class Place:
         """The folder of a training."""
         return self.results / TRAININGS / training.id
 
+    def journal(self, training: Training) -> Path:
+        """Where an unfinished training notes how far it is."""
+        return self.results / TRAININGS / f".{training.id}.journal"
+
     def open(self, dataset: str, split: Split) -> EpisodeSource:
         """One split of a data set."""
         return open_source(dataset, split, self.data_dir, self.memory_gb)

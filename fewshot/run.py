@@ -19,6 +19,7 @@ from fewshot.config import Cell
 from fewshot.data.augment import AUGMENTS
 from fewshot.errors import UserError
 from fewshot.evaluate import Score, evaluate
+from fewshot.journal import Journal
 from fewshot.outside import source_digest
 from fewshot.plan import Place, classes_trained_on, is_current, is_trained
 from fewshot.protocols import EpisodeSource, Learner
@@ -60,8 +61,8 @@ def run_cells(
     chosen so.
 
     A cell that fails is reported through `say` and leaves the others to be done. Cells that ask
-    for the same training share it. An interrupt leaves finished cells and trainings whole and
-    everything else to the next run.
+    for the same training share it. An interrupt leaves finished cells and trainings whole, and
+    what is underway to be gone on with by the next run.
 
     Raises UserError for a precision, or a way to compute convolutions, that the device lacks.
     """
@@ -123,7 +124,7 @@ def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
     if place.learners[training.learner].trains_on != "nothing":
         with only_writer(place.training_folder(training)):
             if retrain or not is_trained(training, place):
-                _run_training(cell, run)
+                _run_training(cell, run, afresh=retrain)
     if not run.train_only:
         _score_cell(cell, run)
 
@@ -153,7 +154,7 @@ def _score_cell(cell: Cell, run: _Run) -> None:
     run.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
-def _run_training(cell: Cell, run: _Run) -> None:
+def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
     # Cells that differ in test-only options share it: whichever comes first, it is the same.
     training, device, place = cell.training.without_test_options, run.device, run.place
     recipe = training.recipe
@@ -167,12 +168,26 @@ def _run_training(cell: Cell, run: _Run) -> None:
     if recipe.precision == "bf16" and device.type == "cpu" and not host.computes_bf16():
         run.say("    this processor emulates bf16: --set recipe.precision=fp32 may be faster")
     host.reset_peak_memory(device)
-    augment = AUGMENTS[recipe.augment]
+    augment, made_from = AUGMENTS[recipe.augment], place.made_from(training)
+    journal = Journal(
+        place.journal(training), {**made_from, "suite": __version__, "host": run.host}
+    )
+    if afresh:
+        journal.forget()
     try:
         trained = train(
-            learner, train_source, augment, validate, recipe, training.seed, device, run.say
+            learner,
+            train_source,
+            augment,
+            validate,
+            recipe,
+            training.seed,
+            device,
+            run.say,
+            journal,
         )
     except DivergedError as error:
+        journal.forget()
         with new_folder(place.results / DIVERGED / training.id) as temporary:
             torch.save(error.weights, temporary / "checkpoint.pt")
             write_curve(temporary / "curve.csv", curve_rows(error.curve))
@@ -183,7 +198,7 @@ def _run_training(cell: Cell, run: _Run) -> None:
     record = {
         "id": training.id,
         "ran_for": cell.id,
-        **place.made_from(training),
+        **made_from,
         "finished": _now(),
         "selected_step": trained.selected_step,
         "spent": asdict(spent),
@@ -195,6 +210,7 @@ def _run_training(cell: Cell, run: _Run) -> None:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
         write_json(temporary / "training.json", record)
+    journal.forget()
     busy = f", others used {100 * spent.others:.0f} % of the machine" if spent.others else ""
     run.say(
         f"    trained {spent.steps:,} steps, {spent.images:,} images in {spent.train_s:.0f} s"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from fewshot.clock import Clock
 from fewshot.config import Recipe
 from fewshot.episode import Images, episode_batch, episode_rows, sent
+from fewshot.journal import Journal
 from fewshot.optimizers import Optimizer, lr_factor, make_optimizer
 from fewshot.protocols import Augment, Batch, EpisodeSource, ImageBatch, Learner
 from fewshot.sampling import draw_batch, draw_episode
@@ -49,7 +50,7 @@ class Spent:
     warmup_s: of copying the images to a GPU, and of the first steps at each size of images, in
     which kernels are chosen or compiled. cpu_s: this process's processor seconds in train_s.
     others: the share of the machine's processor time that others used meanwhile, in 0..1; None
-    where the system does not tell.
+    where the system does not tell. resumed: how often it went on after an interrupt.
     """
 
     steps: int
@@ -60,6 +61,7 @@ class Spent:
     cpu_s: float
     others: float | None
     seconds: dict[str, float]
+    resumed: int
 
 
 @dataclass(frozen=True)
@@ -95,22 +97,39 @@ def train(
     seed: int,
     device: torch.device,
     say: Callable[[str], None] = lambda line: None,
+    journal: Journal | None = None,
 ) -> Trained:
     """Train `learner` in place until the recipe's budget is spent; keep the selected weights.
 
     Batch number i is a pure function of (seed, i). The augmentation has a generator of its own.
-    `validate` gives an accuracy; `say` is told of each validation.
+    `validate` gives an accuracy; `say` is told of each validation. With a `journal` it goes on from
+    the note of an earlier run, if there is one, to the weights that it would have had without the
+    interrupt: all that a learner remembers must be in its state_dict.
     Raises DivergedError when the loss explodes or stops being a number.
     """
     clock, kept = Clock(device), _Kept(learner)
-    step = images = warmup_images = 0
+    step = images = warmup_images = resumed = 0
     validate_s, steps_at = 0.0, Counter[int]()
+    generator = torch.Generator(device).manual_seed(seed)
     learner.train()
     with _progress_bar() as bar, clock.running():
         with clock.warming():
             optimizer = make_optimizer(learner.parameters(), recipe)
-            make_batch = _batches(learner, source, augment, recipe, seed, device)
+            make_batch = _batches(learner, source, augment, recipe, seed, generator)
             outer_step = _outer_step(learner, make_batch, optimizer, recipe, clock, kept, device)
+            parts: dict[str, _Stateful] = {
+                "learner": learner,
+                "optimizer": optimizer,
+                "clock": clock,
+                "kept": kept,
+                "random": _Random(generator),
+            }
+            if journal and (note := journal.read()):
+                for name, part in parts.items():
+                    part.load_state_dict(note[name])
+                step, images, warmup_images, validate_s, resumed = note["counts"]
+                resumed += 1
+                say(f"    goes on from step {step:,}, {images:,} images")
         while (progress := _progress(recipe, step, images, clock.total)) < 1:
             lr = _set_lr(optimizer, recipe, progress)
             edge = recipe.edge_at(progress, source.image_size)
@@ -133,6 +152,12 @@ def train(
                     point = CurvePoint(step, clock.total, images, loss.item(), lr, accuracy)
                     kept.add(point, learner)
                     say(f"    {min(100, 100 * progress):3.0f} %  {_words(point)}")
+            if journal and journal.is_due():
+                with clock.paused():
+                    if _progress(recipe, step, images, clock.total) < 1:
+                        counts = [step, images, warmup_images, validate_s, resumed]
+                        states = {name: part.state_dict() for name, part in parts.items()}
+                        journal.write({**states, "counts": counts})
             rate = (images - warmup_images) / max(clock.total, 1e-9)
             _report(bar, progress, rate, loss, kept.curve)
     kept.check([(step, loss)])
@@ -142,7 +167,15 @@ def train(
         say(f"    validation took {validate_s:.0f} s beside {clock.total:.0f} s of training")
     use = clock.use
     spent = Spent(
-        step, images, clock.total, validate_s, clock.warmup_s, use.cpu_s, use.others, clock.seconds
+        step,
+        images,
+        clock.total,
+        validate_s,
+        clock.warmup_s,
+        use.cpu_s,
+        use.others,
+        clock.seconds,
+        resumed,
     )
     return Trained(kept.curve, spent, selected_step)
 
@@ -195,6 +228,18 @@ class _Kept:
         self._last = self._best = _snapshot(learner)
         self._best_point: CurvePoint | None = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """The curve, and both copies."""
+        best = self.curve.index(self._best_point) if self._best_point else None
+        curve = curve_rows(self.curve)
+        return {"curve": curve, "last": self._last, "best": self._best, "best_point": best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from those of an earlier run."""
+        self.curve[:] = [CurvePoint(**row) for row in state["curve"]]
+        self._last, self._best, best = state["last"], state["best"], state["best_point"]
+        self._best_point = None if best is None else self.curve[best]
+
     def add(self, point: CurvePoint, learner: nn.Module) -> None:
         """A validation of the learner as it is now."""
         self.curve.append(point)
@@ -216,6 +261,33 @@ class _Kept:
             return step
         learner.load_state_dict(self._best)
         return self._best_point.step
+
+
+class _Stateful(Protocol):
+    """What a journal can note and give back."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any: ...
+
+
+class _Random:
+    """The streams that a training draws from: the augmentation's, and torch's own (dropout)."""
+
+    def __init__(self, augmentation: torch.Generator) -> None:
+        self._generators = {"augmentation": augmentation, "cpu": torch.default_generator}
+        if augmentation.device.type == "cuda":
+            index = augmentation.device.index or torch.cuda.current_device()
+            self._generators["cuda"] = torch.cuda.default_generators[index]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state of each."""
+        return {name: generator.get_state() for name, generator in self._generators.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Draw what would have come next."""
+        for name, generator in self._generators.items():
+            generator.set_state(state[name])
 
 
 class _Losses:
@@ -246,13 +318,13 @@ def _batches(
     augment: Augment,
     recipe: Recipe,
     seed: int,
-    device: torch.device,
+    generator: torch.Generator,
 ) -> Callable[[int, int], Batch]:
     """The function from a step's number and the edge of its images, in pixels, to its batch: of
-    the kind that the learner trains on.
+    the kind that the learner trains on. The augmentation draws from `generator`.
     """
+    device = generator.device
     images = Images(source, device)
-    generator = torch.Generator(device).manual_seed(seed)
     rows_I = source.rows
     labels_I = np.repeat(np.arange(len(source.class_sizes)), source.class_sizes)
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,14 @@ def some_classes(whole: EpisodeSource, classes: list[int]) -> tuple[EpisodeSourc
     noise = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
     noise[source.rows] = whole.images_IHWC[source.rows]
     return source, noise
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A training clock that moves when a test says so: powers of two, so that sums are exact."""
+    time = SimpleNamespace(now=64.0)
+    monkeypatch.setattr("fewshot.clock.time", SimpleNamespace(perf_counter=lambda: time.now))
+    return time
 
 
 def small_learner(name: str, n_classes: int, filters: int = 4, **options: object) -> Learner:

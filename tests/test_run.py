@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from fewshot.data.source import Reading
 from fewshot.data.splits import ClassSplit, format_split
 from fewshot.data.store import write_store
 from fewshot.errors import UserError
+from fewshot.journal import Journal
 from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
+from fewshot.learners.transfer import Transfer
 from fewshot.results import (
     CELL_FILES,
     DISJOINT,
@@ -346,6 +349,37 @@ def test_an_interrupt_while_training_costs_that_training_alone(
     summary = go(load(), tmp_path, data)
     assert (len(summary.skipped), len(summary.done), trained) == (4, 2, ["Transfer"])
     assert outcome(tmp_path) == outcome(finished)
+
+
+def test_a_training_is_gone_on_with_from_its_last_note(finished, tmp_path, data, load, monkeypatch):
+    """Notes after every step here; `force` begins anew."""
+    monkeypatch.setattr(suite, "Journal", partial(Journal, every_s=0))
+    loss, calls = Transfer.loss, 0
+
+    def interrupted(learner, batch):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return loss(learner, batch)
+
+    def journals():
+        return [p for p in (tmp_path / TRAININGS).iterdir() if ".journal" in p.name]
+
+    for force, expected in ((False, 1), (True, 0)):
+        calls, lines = 0, []
+        with monkeypatch.context() as patch:
+            patch.setattr(Transfer, "loss", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                go(load(), tmp_path, data, force=force)
+        assert len(journals()) == 1
+        go(load(), tmp_path, data, lines.append, force)
+        told = [line for line in lines if "goes on from step 2" in line]
+        assert len(told) == expected
+        assert not journals()
+        assert outcome(tmp_path) == outcome(finished)
+        runs = [c.run["training"] for c in read_cells(tmp_path) if c.run["training"]]
+        assert max(run["spent"]["resumed"] for run in runs) == expected
 
 
 KILLED = """

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,14 +82,6 @@ class Script:
 @pytest.fixture
 def train_source():
     return make_source("train", n_classes=6, per_class=12)
-
-
-@pytest.fixture
-def time(monkeypatch):
-    """A clock that moves when a test says so: powers of two, so that sums are exact."""
-    time = SimpleNamespace(now=64.0)
-    monkeypatch.setattr("fewshot.clock.time", SimpleNamespace(perf_counter=lambda: time.now))
-    return time
 
 
 class Slow(Toy):
