@@ -169,9 +169,8 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
         run.say("    this processor emulates bf16: --set recipe.precision=fp32 may be faster")
     host.reset_peak_memory(device)
     augment, made_from = AUGMENTS[recipe.augment], place.made_from(training)
-    journal = Journal(
-        place.journal(training), {**made_from, "suite": __version__, "host": run.host}
-    )
+    made_by = {"suite": __version__, "git": run.git, "host": run.host}
+    journal = Journal(place.journal(training), {**made_from, **made_by})
     if afresh:
         journal.forget()
     try:
