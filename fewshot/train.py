@@ -276,8 +276,9 @@ class _Random:
 
     def __init__(self, augmentation: torch.Generator) -> None:
         self._generators = {"augmentation": augmentation, "cpu": torch.default_generator}
-        if augmentation.device.type == "cuda":
-            index = augmentation.device.index or torch.cuda.current_device()
+        device = augmentation.device
+        if device.type == "cuda":
+            index = torch.cuda.current_device() if device.index is None else device.index
             self._generators["cuda"] = torch.cuda.default_generators[index]
 
     def state_dict(self) -> dict[str, Tensor]:
