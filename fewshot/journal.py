@@ -1,6 +1,5 @@
 """How far a training has come, noted now and then, so that the next run goes on from there."""
 
-import os
 import pickle
 import time
 from collections.abc import Mapping
@@ -31,7 +30,7 @@ class Journal:
     def write(self, state: Mapping[str, Any]) -> None:
         """Note this state in place of the last: tensors, numbers, text, lists and dicts."""
         torch.save({"of": self._of, "state": dict(state)}, self._new)
-        os.replace(self._new, self._path)
+        self._new.replace(self._path)
         self._noted_at = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:

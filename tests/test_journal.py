@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import make_source, small_learner, ways_of
-from test_train import SMALL, Script, Slow, Toy, same_weights, trained_learners
+from conftest import make_source
+from test_train import SMALL, Script, Slow, Toy, make_learner, same_weights, trained_learners
 
 from fewshot.config import Recipe
 from fewshot.data.augment import AUGMENTS
@@ -61,10 +61,6 @@ def go_on(learner: Learner, source, recipe: Recipe, journal: Journal, validate=N
     torch.manual_seed(99)
     augment, validate = AUGMENTS["crop_flip"], validate or Script()
     return train(learner, source, augment, validate, recipe, 0, CPU, say, journal=journal)
-
-
-def make_learner(name):
-    return small_learner(name, 6, **ways_of(name, SMALL.n_way))
 
 
 @trained_learners
