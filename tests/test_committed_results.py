@@ -1,16 +1,15 @@
 """Committed tables and comparisons are what the committed cells give; the README shows them."""
 
 import re
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-from fewshot.compare import compare
-from fewshot.compare import render as render_pairs
-from fewshot.results import CELL_FILES, DISJOINT, EXAMPLES, read_cells
-from fewshot.tables import render
+from fewshot.reporting.comparison import render as render_pairs
+from fewshot.reporting.tables import render
+from fewshot.results.comparison import compare
+from fewshot.results.files import CELL_FILES, DISJOINT, EXAMPLES, read_cells
 
-ROOT = Path(__file__).parent.parent
 TABLES = sorted(p for p in (ROOT / "results").glob("*.md") if "." not in p.stem)
 COMPARISONS = sorted((ROOT / "results").glob("*.compare.md"))
 

@@ -3,15 +3,17 @@
 from dataclasses import replace
 
 import pytest
-from conftest import make_source, small_learner
+from helpers.learners import small_learner
+from helpers.sources import make_source
 
 from fewshot.backbones import BACKBONES
-from fewshot.check import CHECKS, make_subject, run_checks
-from fewshot.config import Scoring
-from fewshot.data.augment import AUGMENTS
-from fewshot.evaluate import evaluate
+from fewshot.episodes.augment import AUGMENTS
+from fewshot.harness.evaluate import evaluate
+from fewshot.harness.recipe import Scoring
 from fewshot.learners import LEARNERS
 from fewshot.protocols import FeatureLearner
+from fewshot.runner.conformance.outcomes import CHECKS, run_checks
+from fewshot.runner.conformance.subject import make_subject
 
 LEARNING = ("above chance", "chance on shuffled labels")
 QUICK = [name for name in CHECKS if name not in LEARNING]
@@ -54,7 +56,7 @@ def test_features_and_images_give_the_same_scores(name, cpu, monkeypatch):
         pytest.skip("its backbone is adapted at test")
     source, scoring = make_source("test"), Scoring(n_shot=2, n_query=4, episodes=12)
     from_table = evaluate(learner, source, scoring, AUGMENTS["none"], cpu)
-    monkeypatch.setattr("fewshot.evaluate.FeatureLearner", type("Never", (), {}))
+    monkeypatch.setattr("fewshot.harness.evaluate.FeatureLearner", type("Never", (), {}))
     from_images = evaluate(learner, source, scoring, AUGMENTS["none"], cpu)
     assert (from_table.episodes.accuracy == from_images.episodes.accuracy).all()
     assert abs(from_table.episodes.nll - from_images.episodes.nll).max() < 1e-4

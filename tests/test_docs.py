@@ -3,16 +3,16 @@
 import json
 import re
 from dataclasses import MISSING, fields
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from fewshot.backbones import BACKBONES
-from fewshot.config import Recipe, Scoring
+from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.learners import LEARNERS
-from fewshot.plan import load_cells
+from fewshot.runner.benchmark_file import load_cells
 
-PAGE = (Path(__file__).parent.parent / "docs" / "benchmark_files.md").read_text()
+PAGE = (ROOT / "docs" / "benchmark_files.md").read_text()
 
 
 def section(title):

@@ -6,22 +6,24 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import made_cell, make_source, small_learner
+from helpers.cells import made_cell
+from helpers.learners import small_learner
+from helpers.paths import ROOT
+from helpers.sources import make_source
 from scipy import stats
 
 from fewshot import data
-from fewshot.config import Recipe
-from fewshot.episode import Images
+from fewshot.episodes.sampling import EpisodeShape
+from fewshot.episodes.tensors import Images
+from fewshot.harness.recipe import Recipe
 from fewshot.learners import LEARNERS
-from fewshot.sampling import EpisodeShape
 
-SPEED = Path(__file__).parent.parent / "benchmarks" / "speed"
+SPEED = ROOT / "benchmarks" / "speed"
 HELD = ("PIL images", "float tensors")
 SHAPE = EpisodeShape(n_way=5, n_shot=5, n_query=15)
 SCALE = {"classes": 6, "images": 22, "rounds": 1, "seconds": 0.01, "threads": 1}
@@ -225,7 +227,7 @@ def test_it_runs_without_peers(scripts, monkeypatch, capsys, tmp_path):
     path = tmp_path / "loading.json"
     monkeypatch.setattr(sys, "argv", ["loading.py", *TINY, "--json", str(path)])
     monkeypatch.setattr(scripts.loaders, "installed_peers", lambda: [])
-    monkeypatch.setattr(scripts.loading.host, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(scripts.loading.machine, "keep_freed_memory", lambda: True)
     scripts.loading.main()
     out, err = capsys.readouterr()
     assert "random pixels: 6 classes of 22 images, 32x32" in out

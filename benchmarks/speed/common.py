@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from fewshot import host
+from fewshot import machine
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -39,8 +39,8 @@ def describe_run(args: argparse.Namespace, device: torch.device, **facts: Any) -
         if key != "json" and not isinstance(value, Path)
     }
     return {
-        "host": host.describe(device),
-        "git": host.git_state(),
+        "host": machine.describe(device),
+        "git": machine.git_state(),
         **facts,
         "options": options,
     }

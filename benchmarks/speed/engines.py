@@ -31,14 +31,14 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fewshot import host
+from fewshot import machine
 from fewshot.backbones import BACKBONES
 from fewshot.backbones.norm import BatchNorm
 from fewshot.learners import LEARNERS
-from fewshot.learners.engines import ENGINES
-from fewshot.learners.engines.graphed import Graphed
-from fewshot.learners.gradient import GradientLearner
-from fewshot.learners.inner_loop import InnerLoop
+from fewshot.learners.inner_loop.algebra import InnerLoop
+from fewshot.learners.inner_loop.engines import ENGINES
+from fewshot.learners.inner_loop.engines.graphed import Graphed
+from fewshot.learners.inner_loop.learner import GradientLearner
 from fewshot.protocols import EpisodeBatch
 
 N_WAY, N_SHOT, N_QUERY, LR = 5, 5, 15, 0.01
@@ -167,10 +167,10 @@ def race(
             continue
         try:
             run = contestant(name, *shape, device)
-            host.reset_peak_memory(device)
+            machine.reset_peak_memory(device)
             run()
             if device.type == "cuda":
-                out[name] = {"peak_mb": round(host.peak_memory_bytes(device) / 2**20)}
+                out[name] = {"peak_mb": round(machine.peak_memory_bytes(device) / 2**20)}
             else:
                 out[name] = {"peak_mb": memory_of_process(name, shape)} if args.memory else {}
             runs[name] = run
@@ -195,9 +195,9 @@ def print_memory(name: str, *shape: str) -> None:
     backbone, size, order, steps, n_episodes = shape
     device = torch.device("cpu")
     run = contestant(name, backbone, int(size), order, int(steps), int(n_episodes), device)
-    before = host.peak_memory_bytes(device)
+    before = machine.peak_memory_bytes(device)
     run()
-    print(round((host.peak_memory_bytes(device) - before) / 2**20))
+    print(round((machine.peak_memory_bytes(device) - before) / 2**20))
 
 
 def main() -> None:
@@ -217,8 +217,8 @@ def main() -> None:
         print_memory(*args.memory_of)
         return
     if args.device == "cpu":
-        host.keep_freed_memory()  # as `fewshot run` does; the other libraries gain by it too
-    libraries = {name: host.package_version(name) for name in OF_LIBRARIES}
+        machine.keep_freed_memory()  # as `fewshot run` does; the other libraries gain by it too
+    libraries = {name: machine.package_version(name) for name in OF_LIBRARIES}
     report = common.describe_run(args, torch.device(args.device), libraries=libraries)
     report["results"] = []
     for case in args.cases:

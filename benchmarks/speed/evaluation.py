@@ -18,15 +18,17 @@ from pathlib import Path
 import common
 import torch
 
-from fewshot import data, host
+from fewshot import data, machine
 from fewshot.backbones import BACKBONES
 from fewshot.backbones.precision import Bf16
-from fewshot.config import Scoring
-from fewshot.data.augment import AUGMENTS
-from fewshot.episode import Images
-from fewshot.evaluate import EMBED_BATCH, evaluate
+from fewshot.episodes.augment import AUGMENTS
+from fewshot.episodes.source import EpisodeSource
+from fewshot.episodes.tensors import Images
+from fewshot.harness.evaluate import evaluate
+from fewshot.harness.recipe import Scoring
+from fewshot.harness.views import EMBED_BATCH
 from fewshot.learners import LEARNERS
-from fewshot.protocols import EpisodeSource, FeatureLearner
+from fewshot.protocols import FeatureLearner
 
 NAMES = ("protonet", "transfer")  # nearest prototype, and the logistic head
 
@@ -73,7 +75,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args()
     device = torch.device(args.device)
-    host.keep_freed_memory()
+    machine.keep_freed_memory()
     source = data.open_source(args.dataset, "test", data.data_dir(args.data))
     learners = {name: make_learner(name, args.backbone, source, device) for name in NAMES}
     scoring = Scoring(n_way=5, n_shot=5, n_query=15, episodes=args.episodes)

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
-from fewshot import host
+from fewshot import machine
 from fewshot.heads import svm
 
 C, RIDGE = 0.1, 1.0
@@ -138,7 +138,7 @@ def main() -> None:
                 f"    {name:10}{values['forward_ms']:10.2f} ms forward"
                 f"{values['total_ms']:10.2f} ms with backward   error {values['error']:.1e}"
             )
-    facts = {"qpth": host.package_version("qpth")}
+    facts = {"qpth": machine.package_version("qpth")}
     report = common.describe_run(args, torch.device(args.device), **facts)
     common.write_report(args.json, {**report, "results": results})
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from engines import make_batch, make_learner
 
-from fewshot import host
-from fewshot.learners.gradient import GradientLearner
+from fewshot import machine
 from fewshot.learners.imaml import IMAML, IMAMLConfig
+from fewshot.learners.inner_loop.learner import GradientLearner
 
 KINDS = ("maml", "maml checkpointed", "imaml")
 
@@ -42,10 +42,10 @@ def megabytes(kind: str, backbone: str, size: int, steps: int, device: torch.dev
     learner = learner_of(kind, backbone, size, steps).to(device).train()
     batch = make_batch(1, size, device, published=False)
     torch.nn.functional.conv2d(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 3, 3))  # loads libraries
-    host.reset_peak_memory(device)
-    before = host.peak_memory_bytes(device)
+    machine.reset_peak_memory(device)
+    before = machine.peak_memory_bytes(device)
     learner.loss(batch)
-    return round((host.peak_memory_bytes(device) - before) / 2**20)
+    return round((machine.peak_memory_bytes(device) - before) / 2**20)
 
 
 def main() -> None:
@@ -74,8 +74,8 @@ def main() -> None:
         print(f"{kind:20}", *(f"{row[str(steps)]:8d}" for steps in args.steps), flush=True)
     if args.json:
         report = {
-            "host": host.describe(torch.device(args.device)),
-            "git": host.git_state(),
+            "host": machine.describe(torch.device(args.device)),
+            "git": machine.git_state(),
             "net": args.net,
             "megabytes": rows,
         }

@@ -8,8 +8,8 @@ import torch
 from loaders import Contestant, Parts, labels_of
 from torch import Tensor
 
-from fewshot.protocols import EpisodeSource
-from fewshot.sampling import EpisodeShape
+from fewshot.episodes.sampling import EpisodeShape
+from fewshot.episodes.source import EpisodeSource
 
 EPISODES = 20
 LEFT = 128  # added to the blue of the left half
@@ -103,8 +103,8 @@ def check_loader(
     rows, mirrored, padded = set(), [], []
     while len(mirrored) < EPISODES:
         for parts in contestant.read(contestant.draw()):
-            episode_rows, mirrored_M, padded_M = check_marked(parts, source, shape)
-            rows.add(episode_rows)
+            episode_indices, mirrored_M, padded_M = check_marked(parts, source, shape)
+            rows.add(episode_indices)
             mirrored.append(mirrored_M.float())
             padded.append(padded_M.float())
     if len(rows) < len(mirrored):

@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
-from fewshot.data.augment import AUGMENTS, crop_padding
-from fewshot.episode import EpisodeRows, Images, episode_batch, episode_rows
-from fewshot.protocols import EpisodeBatch, EpisodeSource
-from fewshot.sampling import EpisodeShape, draw_episode
+from fewshot.episodes.augment import AUGMENTS, crop_padding
+from fewshot.episodes.sampling import EpisodeShape, draw_episode
+from fewshot.episodes.source import EpisodeSource
+from fewshot.episodes.tensors import EpisodeIndices, Images, episode_batch, episode_indices
+from fewshot.protocols import EpisodeBatch
 
 CPU = torch.device("cpu")
 SEED = 0
@@ -130,14 +131,16 @@ def ours(source: EpisodeSource, shape: EpisodeShape, augment: str, at_once: int)
     return Contestant("ours", f"{at_once} at once", 0, at_once, draw, read)
 
 
-def row_batches(source: EpisodeSource, shape: EpisodeShape, at_once: int) -> Iterator[EpisodeRows]:
+def row_batches(
+    source: EpisodeSource, shape: EpisodeShape, at_once: int
+) -> Iterator[EpisodeIndices]:
     """The rows of episodes 0, 1, 2 ..., so many at once."""
     for first in itertools.count(step=at_once):
         drawn = [
             draw_episode(SEED, source.split, number, source.class_sizes, shape)
             for number in range(first, first + at_once)
         ]
-        yield episode_rows(drawn, source.class_starts)
+        yield episode_indices(drawn, source.class_starts)
 
 
 def learn2learn(dataset: Held, how: str, shape: EpisodeShape, workers: int) -> Contestant:
@@ -240,10 +243,10 @@ def samplers(
     return out
 
 
-def _rows_within(source: EpisodeSource) -> Callable[[EpisodeRows], list[np.ndarray]]:
+def _rows_within(source: EpisodeSource) -> Callable[[EpisodeIndices], list[np.ndarray]]:
     order = np.argsort(source.rows)
 
-    def read(rows: EpisodeRows) -> list[np.ndarray]:
+    def read(rows: EpisodeIndices) -> list[np.ndarray]:
         rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
         return list(order[np.searchsorted(source.rows[order], rows_TM)])
 

@@ -37,9 +37,9 @@ import numpy as np
 import torch
 from loaders import CPU, Contestant
 
-from fewshot import data, host
-from fewshot.protocols import EpisodeSource
-from fewshot.sampling import EpisodeShape
+from fewshot import data, machine
+from fewshot.episodes.sampling import EpisodeShape
+from fewshot.episodes.source import EpisodeSource
 
 SHAPE = EpisodeShape(n_way=5, n_shot=5, n_query=15)
 DATASET, CLASSES, IMAGES = "cifar-fs", 64, 600
@@ -190,10 +190,10 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(loaders.SEED)
     random.seed(loaders.SEED)
-    host.keep_freed_memory()  # as `fewshot run` does; the other libraries gain by it too
+    machine.keep_freed_memory()  # as `fewshot run` does; the other libraries gain by it too
     source, what = open_images(args)
     peers = loaders.installed_peers()
-    versions = {name: host.package_version(name) for name in loaders.PEERS}
+    versions = {name: machine.package_version(name) for name in loaders.PEERS}
     load = round(os.getloadavg()[0], 1)
     facts = {"libraries": versions, "images": what, "load_average": load}
     report = common.describe_run(args, CPU, **facts) | {"results": {}, "ratios": {}}

@@ -17,8 +17,8 @@ from typing import Any
 import common
 from scipy import stats
 
-from fewshot.metrics import mean_ci95
-from fewshot.results import CellResult, read_cells
+from fewshot.results.files import CellResult, read_cells
+from fewshot.statistics.intervals import mean_ci95
 
 TARGETS = {
     ("cifar-fs", "conv4"): 0.76,  # what a plain script reached in 178 s on two cores

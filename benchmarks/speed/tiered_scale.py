@@ -30,10 +30,10 @@ import numpy as np
 from PIL import Image
 
 from fewshot.data import open_source
+from fewshot.data.sources.tiered_imagenet import IMAGES
 from fewshot.data.splits import load_split
 from fewshot.data.tiered_classes import tiered_super_categories
-from fewshot.data.tiered_imagenet import IMAGES
-from fewshot.sampling import SPLITS, EpisodeShape, draw_episode
+from fewshot.episodes.sampling import SPLITS, EpisodeShape, draw_episode
 
 SIZE, DIFFERENT, QUALITY = 84, 64, 90
 BARE_PASSES = 40  # over the files of a class, each time from another place in memory
@@ -55,13 +55,13 @@ TRAIN = """
 import json, sys, threading
 from pathlib import Path
 import torch
-from fewshot import data, host
-from fewshot.build import build_learner
-from fewshot.plan import load_cells
-from fewshot.data.augment import AUGMENTS
-from fewshot.train import train
+from fewshot import data, machine
+from fewshot.runner.build import build_learner
+from fewshot.runner.benchmark_file import load_cells
+from fewshot.episodes.augment import AUGMENTS
+from fewshot.harness.train import train
 name, directory, memory_gb = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
-host.keep_freed_memory()
+machine.keep_freed_memory()
 cell = load_cells("tiered_imagenet", ["recipe.validations=0", "recipe.select=last",
     "recipe.seconds=30"], name)[0]
 device = torch.device("cpu")
@@ -78,7 +78,8 @@ threading.Thread(target=watch, daemon=True).start()
 spent = train(learner, source, AUGMENTS[cell.training.recipe.augment], lambda _: 0.0,
     cell.training.recipe, 0, device).spent
 print(json.dumps({"images": spent.images, "train_s": round(spent.train_s, 1),
-    "data_s": round(spent.seconds["data"], 1), "peak_mb": host.peak_memory_bytes(device) // 2**20,
+    "data_s": round(spent.seconds["data"], 1),
+    "peak_mb": machine.peak_memory_bytes(device) // 2**20,
     "images_mb_at_most": mapped_kb[0] // 1024}))
 """
 
@@ -264,10 +265,10 @@ def main() -> None:
     trained = trainings(args.folder / "data", args.memory_gb)
     show("training", {"memory_gb": args.memory_gb, **trained})
     show("resumed", resumed(source, args.folder, sizes))
-    from fewshot import host
+    from fewshot import machine
 
-    show("host", host.describe(torch.device("cpu")))
-    show("git", host.git_state() or {})
+    show("host", machine.describe(torch.device("cpu")))
+    show("git", machine.git_state() or {})
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ step      the suite's step, bfloat16 and channels last, on one batch that lies r
           a processor that would emulate bfloat16 this, `harness` and learners are in float32
 float32   the same step in float32
 winograd  the same in float32 with Winograd's convolutions, on a CPU
-harness   `fewshot.train.train` as benchmarks run it: draws, augmentation, clock and checks included
+harness   `fewshot.harness.train.train` as benchmarks run it: draws, augmentation, clock and
+          checks included
 learners  then every learner of `cifar_fs.toml` under its own recipe, by the harness, some steps
 
 How near that is to what the machine can do: operations of the convolutions and products of the
@@ -31,17 +32,19 @@ from pathlib import Path
 import common
 import torch
 
-from fewshot import data, host
+from fewshot import data, machine
 from fewshot.backbones.precision import float32_products
-from fewshot.build import build_learner
-from fewshot.config import Cell, Recipe, Training
-from fewshot.cost import unit_flops
-from fewshot.data.augment import AUGMENTS
+from fewshot.episodes.augment import AUGMENTS
+from fewshot.episodes.source import EpisodeSource
+from fewshot.harness.optimizers import make_optimizer
+from fewshot.harness.recipe import Recipe
+from fewshot.harness.train import train
 from fewshot.learners import LEARNERS
-from fewshot.optimizers import make_optimizer
-from fewshot.plan import load_cells
-from fewshot.protocols import EpisodeSource, ImageBatch, Learner
-from fewshot.train import train
+from fewshot.protocols import ImageBatch, Learner
+from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.build import build_learner
+from fewshot.runner.cells import Cell, Training
+from fewshot.runner.dry_run.flops import unit_flops
 
 EDGES = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the machine's limit
 PRODUCTS = {"cpu": 5, "cuda": 50}
@@ -143,8 +146,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args()
     device = torch.device(args.device)
-    host.keep_freed_memory()
-    emulated = device.type == "cpu" and not host.computes_bf16()
+    machine.keep_freed_memory()
+    emulated = device.type == "cpu" and not machine.computes_bf16()
     known = trainings()
     source = data.open_source(args.dataset, "train", data.data_dir(args.data))
     report = common.describe_run(args, device)

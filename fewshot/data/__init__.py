@@ -10,21 +10,21 @@ import numpy as np
 import platformdirs
 from tqdm import tqdm
 
-from fewshot.atomic import only_writer
-from fewshot.data import cifar, folder, glyphs, mini_imagenet, tiered_imagenet
-from fewshot.data.forms import recognise, stamp
-from fewshot.data.listed import NAMED_BY_LISTS
-from fewshot.data.resample import RESAMPLERS
-from fewshot.data.source import Asked, DataSource, Reading
+from fewshot.data.sources import cifar, folder, glyphs, mini_imagenet, tiered_imagenet
+from fewshot.data.sources.forms import recognise, stamp
+from fewshot.data.sources.listed import NAMED_BY_LISTS
+from fewshot.data.sources.resample import RESAMPLERS
+from fewshot.data.sources.source import Asked, DataSource, Reading
 from fewshot.data.splits import ClassSplit, format_split, parse_split
 from fewshot.data.store import INDEX, Store, open_store, verify_store, write_store
 from fewshot.data.untrusted.files import Files, open_files
-from fewshot.data.variants import describe
+from fewshot.data.variants.description import describe
+from fewshot.episodes.sampling import SPLITS, Split
 from fewshot.errors import UserError, unknown_name
-from fewshot.sampling import SPLITS, Split
+from fewshot.files import only_writer
 
 if TYPE_CHECKING:
-    from fewshot.protocols import EpisodeSource
+    from fewshot.episodes.source import EpisodeSource
 
 GLYPHS = DataSource(
     "glyphs",
@@ -127,7 +127,7 @@ def fetch_dataset(name: str, directory: Path, say: Say = lambda line: None) -> S
         raise unknown_name("data set", name, DATASETS)
     if known.drawn:
         return _open_or_draw(known, directory)
-    from fewshot.data.fetch import fetch_source  # slow to import, and needed only here
+    from fewshot.data.fetch import fetch_source
 
     with only_writer(directory / "downloads"):
         source = fetch_source(name, directory / ".downloads", say)
@@ -201,7 +201,7 @@ def _source(
     class_split: ClassSplit,
     memory_gb: float | None = None,
 ) -> "EpisodeSource":
-    from fewshot.protocols import EpisodeSource  # imports torch
+    from fewshot.episodes.source import EpisodeSource
 
     rows = {class_name: row for row, class_name in enumerate(store.class_names)}
     class_names = tuple(sorted(class_split.classes(split)))

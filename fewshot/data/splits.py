@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot.episodes.sampling import SPLITS, Split
 from fewshot.errors import UserError
-from fewshot.sampling import SPLITS, Split
 
 
 @dataclass(frozen=True)

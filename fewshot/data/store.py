@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from fewshot.atomic import resumed_folder
 from fewshot.data import workers
-from fewshot.data.source import Reading
-from fewshot.data.summaries import SMALLEST, chosen, summarise
+from fewshot.data.sources.source import Reading
+from fewshot.data.variants.summaries import SMALLEST, chosen, summarise
 from fewshot.errors import UserError
+from fewshot.files import resumed_folder
 
 VERSION = 1
 IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"

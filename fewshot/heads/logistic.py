@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fewshot.heads import newton
+from fewshot.heads import logistic_newton
 from fewshot.heads.support import check_finite, check_labels
 
 CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28}
@@ -78,7 +78,7 @@ def fit(
         z_TSD = z_TSD - mean_TD1.mT
         target_TSN = one_hot(support_y_TS[part].long(), n_way).double()
         with torch.autocast(z_TSD.device.type, enabled=False):
-            coef_TSN, centred_bias_TN, failed = newton.solve(
+            coef_TSN, centred_bias_TN, failed = logistic_newton.solve(
                 z_TSD, target_TSN, c, tolerance, max_iterations
             )
             part_weight_TND = coef_TSN.mT @ z_TSD

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fewshot.learners.engines.vmap import call_many
-from fewshot.learners.gradient import Adapted, GradientLearner
-from fewshot.learners.inner_loop import Values, episode_buffers, mean_loss
+from fewshot.learners.inner_loop.algebra import Values, episode_buffers, mean_loss
+from fewshot.learners.inner_loop.engines.vmap import call_many
+from fewshot.learners.inner_loop.learner import Adapted, GradientLearner
 from fewshot.protocols import BatchNormMode, EpisodeBatch
 
 

@@ -8,10 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fewshot.learners.engines.loop import call_one
-from fewshot.learners.engines.vmap import call_many
-from fewshot.learners.gradient import GradientLearner
-from fewshot.learners.inner_loop import (
+from fewshot.learners.inner_loop.algebra import (
     Outer,
     adapt,
     attach_gradients,
@@ -23,6 +20,9 @@ from fewshot.learners.inner_loop import (
     start_weights,
     support_gradient,
 )
+from fewshot.learners.inner_loop.engines.loop import call_one
+from fewshot.learners.inner_loop.engines.vmap import call_many
+from fewshot.learners.inner_loop.learner import GradientLearner
 from fewshot.protocols import BatchNormMode, EpisodeBatch
 
 

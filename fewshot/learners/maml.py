@@ -7,11 +7,17 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from fewshot.errors import UserError
-from fewshot.learners.engines import ENGINES
-from fewshot.learners.engines.graphed import Graphed
-from fewshot.learners.engines.vmap import vmap
-from fewshot.learners.gradient import GradientLearner
-from fewshot.learners.inner_loop import Engine, InnerLoop, Outer, attach_gradients, start_weights
+from fewshot.learners.inner_loop.algebra import (
+    Engine,
+    InnerLoop,
+    Outer,
+    attach_gradients,
+    start_weights,
+)
+from fewshot.learners.inner_loop.engines import ENGINES
+from fewshot.learners.inner_loop.engines.graphed import Graphed
+from fewshot.learners.inner_loop.engines.vmap import vmap
+from fewshot.learners.inner_loop.learner import GradientLearner
 from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
 
 

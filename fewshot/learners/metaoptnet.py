@@ -67,7 +67,7 @@ class MetaOptNet(FeatureLearner):
         """Logits_TQN of the fitted head, unscaled."""
 
 
-class Machine(NamedTuple):
+class FittedSVM(NamedTuple):
     """A fitted support vector machine: the support features and their dual variables."""
 
     support_z_TSD: Tensor
@@ -79,12 +79,12 @@ class MetaOptNetSVM(MetaOptNet):
 
     Config = MetaOptNetSVMConfig
 
-    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Machine:
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> FittedSVM:
         c = self.config
         dual = svm.fit(support_z_TSD, support_y_TS, n_way, c.c, c.ridge, fixed_steps=c.steps)
-        return Machine(support_z_TSD, dual.alpha_TSN)
+        return FittedSVM(support_z_TSD, dual.alpha_TSN)
 
-    def head_logits(self, state: Machine, query_z_TQD: Tensor) -> Tensor:
+    def head_logits(self, state: FittedSVM, query_z_TQD: Tensor) -> Tensor:
         return svm.logits(state.alpha_TSN, state.support_z_TSD, query_z_TQD)
 
 

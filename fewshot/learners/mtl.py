@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from fewshot.config import option
 from fewshot.learners.logistic_head import LogisticHeadLearner
+from fewshot.options import option
 from fewshot.protocols import Backbone, EpisodeBatch
 
 

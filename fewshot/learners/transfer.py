@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.config import option
 from fewshot.learners.logistic_head import LogisticHeadLearner
+from fewshot.options import option
 from fewshot.protocols import Backbone, ImageBatch
 
 

@@ -17,8 +17,8 @@ from fewshot.data.splits import (
     parse_split,
     split_by_fractions,
 )
+from fewshot.episodes.sampling import SPLITS
 from fewshot.errors import UserError
-from fewshot.sampling import SPLITS
 
 SPLIT = ClassSplit(("a", "b"), ("c",), ("d",), "test")
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fewshot.atomic import only_writer
 from fewshot.data import store as store_module
-from fewshot.data.source import Reading
+from fewshot.data.sources.source import Reading
 from fewshot.data.store import Store, open_store, verify_store, write_store
 from fewshot.errors import UserError
+from fewshot.files import only_writer
 
 SIZES = {"ant": 3, "bee": 2, "cat": 4}
 
@@ -234,7 +234,7 @@ def test_processes_and_threads_write_the_same_store(tmp_path: Path, forked: bool
     """In a process of its own: beside the threads of a test runner nothing is forked."""
     code = (
         "import sys, pathlib, numpy as np, os;"
-        "from fewshot.data import store, workers; from fewshot.data.source import Reading;"
+        "from fewshot.data import store, workers; from fewshot.data.sources.source import Reading;"
         "forked = sys.argv[2] == 'True';"
         "assert workers.can_fork();"
         "workers.can_fork = lambda: forked;"
@@ -257,7 +257,7 @@ def test_processes_and_threads_write_the_same_store(tmp_path: Path, forked: bool
 def test_a_worker_that_is_killed_is_told(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, pathlib, numpy as np; from fewshot.errors import UserError;"
-        "from fewshot.data import store, workers; from fewshot.data.source import Reading\n"
+        "from fewshot.data import store, workers; from fewshot.data.sources.source import Reading\n"
         "def part(start, stop):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "    yield\n"

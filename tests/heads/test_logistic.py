@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from fewshot.heads import logistic, newton
+from fewshot.heads import logistic, logistic_newton
 
 
 def make_episodes(
@@ -95,13 +95,13 @@ def test_two_way_is_the_binary_problem_with_c_doubled() -> None:
 
 
 # With one step of conjugate gradients allowed, all but the first Newton steps are exact ones.
-@pytest.mark.parametrize("max_cg_steps", [1, newton.MAX_CG_STEPS, 1000])
+@pytest.mark.parametrize("max_cg_steps", [1, logistic_newton.MAX_CG_STEPS, 1000])
 @pytest.mark.parametrize("shape", [(5, 1, 64), (5, 5, 640), (5, 20, 16), (3, 8, 4), (1, 4, 8)])
 @pytest.mark.parametrize("norm", [1.0, 30.0])
 def test_gradient_vanishes(
     monkeypatch: pytest.MonkeyPatch, max_cg_steps: int, shape: tuple[int, int, int], norm: float
 ) -> None:
-    monkeypatch.setattr(newton, "MAX_CG_STEPS", max_cg_steps)
+    monkeypatch.setattr(logistic_newton, "MAX_CG_STEPS", max_cg_steps)
     n_way, n_shot, n_features = shape
     z_TSD, y_TS, _ = make_episodes(4, n_way, n_shot, n_features, norm)
     head = logistic.fit(z_TSD.double(), y_TS, n_way, c=2.0, tolerance=1e-8)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import small_learner
-from learners.episodes import N_WAY, make_batch
+from helpers.episodes import N_WAY, make_batch
+from helpers.learners import small_learner
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 from torch import nn

@@ -7,12 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, refuse_web_page, shown
-from fewshot.data.untrusted.members import (
-    NO_ARCHIVE,
-    Files,
-    Table,
-    whole,
-)
+from fewshot.data.untrusted.members import NO_ARCHIVE, Files, Table, whole
 from fewshot.data.untrusted.tars import (
     BLOCK,
     is_inner_tar,

@@ -27,7 +27,7 @@ import pytest
 from PIL import Image
 
 from fewshot.data import workers
-from fewshot.data.images import load_image
+from fewshot.data.sources.images import load_image
 from fewshot.data.untrusted.arrays import Array, open_npy, open_npz
 from fewshot.data.untrusted.blobs import Blob
 from fewshot.data.untrusted.files import open_files

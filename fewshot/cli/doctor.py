@@ -1,0 +1,59 @@
+"""What this installation has, and what it lacks with the command that gets it."""
+
+from pathlib import Path
+
+import torch
+
+from fewshot import __version__, machine
+from fewshot.data import DATASETS, available, data_dir
+
+OPTIONAL = {
+    "plotly": "pip install 'fewshot[report]'",
+    "jinja2": "pip install 'fewshot[report]'",
+    "ray": "pip install 'fewshot[ray]'",
+    "numba": "pip install 'fewshot[winograd]'",
+    "sklearn": "pip install 'fewshot[dev]'",
+}
+EMULATED = "emulated: precision = 'fp32' may be faster, convolutions = 'winograd' too"
+PACKAGE_OF = {"sklearn": "scikit-learn"}
+
+
+def report(data: Path | None) -> str:
+    """Lines of text on versions, machine, data sets and optional parts."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    about = machine.describe(torch.device("cpu"))
+    packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
+    versions = {"fewshot": __version__, "python": about["python"], **packages}
+    lines = [
+        "versions",
+        *(f"  {name:12} {version or 'missing'}" for name, version in versions.items()),
+        "machine",
+        f"  {'processor':12} {about['processor']}",
+        f"  {'cores':12} {about['cores']} ({about['threads']} torch threads)",
+        f"  {'memory':12} {about['memory_gb']} GB",
+        f"  {'gpu':12} {', '.join(gpus) or 'none'}",
+        f"  {'bf16':12} {'in hardware' if machine.computes_bf16() else EMULATED}",
+        f"data in {data_dir(data)}",
+        *(f"  {name:12} {state}" for name, state in _data_states(data).items()),
+        "optional parts",
+        *(f"  {name:12} {_optional_state(name)}" for name in OPTIONAL),
+    ]
+    return "\n".join(lines)
+
+
+def _data_states(data: Path | None) -> dict[str, str]:
+    present = available(data_dir(data))
+    states = {}
+    for name, source in DATASETS.items():
+        if name in present:
+            states[name] = "present"
+        elif source.drawn:
+            states[name] = "drawn when first used"
+        else:
+            states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
+    return states | {name: "present" for name in present if name not in DATASETS}
+
+
+def _optional_state(name: str) -> str:
+    version = machine.package_version(PACKAGE_OF.get(name, name))
+    return version or f"missing: {OPTIONAL[name]}"

@@ -1,0 +1,1 @@
+"""Readers: one file for each published form of a data set."""

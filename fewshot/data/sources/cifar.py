@@ -1,0 +1,272 @@
+"""CIFAR-100, train and test merged, in every form that CIFAR-FS and FC100 are held in.
+
+All forms hold the same 60,000 images. Whatever the form, they come in one order: by class, then by
+original file name. Where a form has no file names, the pixels tell which image is which.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fewshot.data import workers
+from fewshot.data.sources.cifar_order import Cifar100Order
+from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
+from fewshot.data.sources.images import find_classes, read_class_folders
+from fewshot.data.sources.labelled import as_labels, load_table, name_labels
+from fewshot.data.sources.resample import fit
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading, one_by_one
+from fewshot.data.splits import check_class_sizes, load_split
+from fewshot.data.untrusted.arrays import Array, open_npz
+from fewshot.data.untrusted.files import Files
+from fewshot.data.untrusted.pickles import text
+from fewshot.episodes.sampling import SPLITS, Split
+from fewshot.errors import UserError
+
+IMAGE_SIZE = 32
+PIXELS = 3 * IMAGE_SIZE**2
+IMAGES_PER_CLASS = 600
+MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
+DECODED_TOGETHER = 1000  # images, by one worker
+BATCHES = ("train", "test")  # of the official archives
+FOLDS = ("cifar-fs", "fc100")  # whose classes a file of a split may hold
+
+
+class _Images(NamedTuple):
+    """All images of a form, in its own order: images_IHWC, the class of each, its name if any."""
+
+    images_IHWC: np.ndarray
+    classes: list[str]
+    stems: list[str] | None = None
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """The 100 classes in the order of their fine labels, which is that of the alphabet."""
+    split = load_split("cifar-fs")
+    return tuple(sorted((*split.train, *split.val, *split.test)))
+
+
+def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
+    """Raises UserError unless there are the 100 classes with `per_class` images each."""
+    expected = replace(load_split("cifar-fs"), source="CIFAR-100")
+    check_class_sizes(reading.class_sizes, expected, per_class)
+
+
+def ordered(found: _Images, asked: Asked, how: str) -> Reading:
+    """The images by class and then by original file name, known by name or by their pixels."""
+    classes, labels_I = np.array(found.classes), np.unique(found.classes, return_inverse=True)[1]
+    rows_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
+    if rows_I is not None:
+        order, classes = np.argsort(rows_I), np.array(class_names())[rows_I // IMAGES_PER_CLASS]
+    elif found.stems is not None:
+        order = np.lexsort((np.array(found.stems), classes))
+    else:
+        order = np.argsort(classes, kind="stable")
+
+    def image(row: int) -> np.ndarray:
+        number = order[row]
+        return fit(found.images_IHWC[number], asked.size, asked.resample, f"image {number}")
+
+    sizes = dict(sorted(Counter(classes.tolist()).items()))
+    return Reading(sizes, one_by_one(image), {"how": how})
+
+
+# -- class folders, among them those of the zip of Bertinetto et al.
+
+
+def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
+    classes = find_classes(names)
+    decoded = read_class_folders(files, replace(asked, size=IMAGE_SIZE, resample=None), classes)
+    labels = [name for name, members in classes.items() for _ in members]
+    stems = [PurePosixPath(member).stem for members in classes.values() for member in members]
+
+    def block(first: int) -> np.ndarray:
+        stop = min(first + DECODED_TOGETHER, len(labels))
+        return np.concatenate(list(decoded.images(first, stop)))
+
+    with workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)) as blocks:
+        found = _Images(np.concatenate(list(blocks)), labels, stems)
+    return ordered(found, asked, decoded.info["how"])
+
+
+# -- the official archives
+
+
+def _find_python(names: Sequence[str]) -> str | None:
+    """The folder that holds the batches of the Python archive, with a '/' at its end if any."""
+    return _find_batches(names, "meta", ("train", "test"))
+
+
+def _find_binary(names: Sequence[str]) -> str | None:
+    return _find_batches(names, "fine_label_names.txt", ("train.bin", "test.bin"))
+
+
+def _find_batches(names: Sequence[str], index: str, batches: tuple[str, str]) -> str | None:
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if file == index:
+            prefix = f"{folder}/" if folder else ""
+            for batch in batches:
+                if prefix + batch not in names:
+                    raise UserError(f"beside {name}: no file '{batch}'")
+            return prefix
+    return None
+
+
+def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
+    """Merges the archive's train and test batches."""
+    meta, *batches = (load_table(files.blob(prefix + name)) for name in ("meta", *BATCHES))
+    try:
+        names = [text(name) for name in meta["fine_label_names"]]
+        pixels = np.concatenate([_planes(batch["data"]) for batch in batches])
+        classes = [names[label] for batch in batches for label in batch["fine_labels"]]
+        stems = [PurePosixPath(text(file)).stem for batch in batches for file in batch["filenames"]]
+        _same_length(pixels, classes, stems)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{files.source.name}: not the CIFAR-100 Python archive ({error})"
+        ) from error
+    how = "official Python archive, train and test merged"
+    return ordered(_Images(pixels, classes, stems), asked, how)
+
+
+def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
+    """Rows of a coarse label, a fine label and the pixels, a byte each."""
+    names = files.read(f"{prefix}fine_label_names.txt").decode("ascii", "replace").split()
+    rows = []
+    for batch in BATCHES:
+        data = np.frombuffer(files.read(f"{prefix}{batch}.bin"), np.uint8)
+        if not len(data) or len(data) % (2 + PIXELS):
+            raise UserError(f"{prefix}{batch}.bin: {len(data)} bytes are no rows of 2 + {PIXELS}")
+        rows.append(data.reshape(-1, 2 + PIXELS))
+    rows_IB = np.concatenate(rows)
+    classes = name_labels(rows_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
+    how = "official binary archive, train and test merged"
+    return ordered(_Images(_channels_last(rows_IB[:, 2:]), classes), asked, how)
+
+
+def _planes(data: Array) -> np.ndarray:
+    """images_IHWC from rows of 3072 bytes, channel by channel."""
+    pixels = data.numpy()
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pixels of type {pixels.dtype}")
+    return _channels_last(pixels)
+
+
+def _channels_last(rows_IB: np.ndarray) -> np.ndarray:
+    return rows_IB.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
+
+
+# -- a file a split: pickles of MetaOptNet and RFS, npz of TADAM
+
+
+def _read_pickles(files: Files, found: SplitFiles, asked: Asked) -> Reading:
+    tables = {split: load_table(files.blob(name)) for split, name in found.items()}
+    return _read_splits(files, found, tables, ("data", "labels"), asked, "pickles of the splits")
+
+
+def _read_npz(files: Files, found: SplitFiles, asked: Asked) -> Reading:
+    tables = {split: open_npz(files.blob(name)) for split, name in found.items()}
+    return _read_splits(files, found, tables, ("features", "targets"), asked, "npz of the splits")
+
+
+def _read_splits(
+    files: Files,
+    found: SplitFiles,
+    tables: dict[Split, Any],
+    keys: tuple[str, str],
+    asked: Asked,
+    how: str,
+) -> Reading:
+    parts, labels = [], {}
+    for split, table in tables.items():
+        try:
+            images_IHWC, labels_I = table[keys[0]].numpy(), as_labels(table[keys[1]])
+            if images_IHWC.dtype != np.uint8 or images_IHWC.shape[1:] != (
+                IMAGE_SIZE,
+                IMAGE_SIZE,
+                3,
+            ):
+                raise ValueError(f"images of {images_IHWC.shape} {images_IHWC.dtype}")
+            _same_length(images_IHWC, labels_I)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{found[split]}: not CIFAR images with labels ({error})") from error
+        parts.append(images_IHWC)
+        labels[split] = labels_I
+    return ordered(_Images(np.concatenate(parts), _classes_of(labels, found)), asked, how)
+
+
+def _classes_of(labels: dict[Split, np.ndarray], found: SplitFiles) -> list[str]:
+    """The class of each row: labels number the classes of a split in the order of the alphabet.
+
+    Fine labels do, and so do labels that were made from folders.
+    """
+    ids = {split: sorted(set(labels_I.tolist())) for split, labels_I in labels.items()}
+    counts = [len(ids[split]) for split in SPLITS]
+    folds = [load_split(name) for name in FOLDS]
+    fold = next((f for f in folds if counts == [len(f.classes(s)) for s in SPLITS]), None)
+    if fold is None:
+        raise UserError(
+            f"{found['train']} and its siblings hold {'/'.join(map(str, counts))} classes, "
+            "neither CIFAR-FS's 64/16/20 nor FC100's 60/20/20"
+        )
+    return [
+        name
+        for split in SPLITS
+        for name in name_labels(labels[split], ids[split], fold.classes(split), found[split])
+    ]
+
+
+def _same_length(*columns: Any) -> None:
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"columns of {', '.join(str(len(column)) for column in columns)} rows")
+
+
+FORMS = (
+    Form(
+        "the official Python archive",
+        "cifar-100-python.tar.gz or its folder",
+        _find_python,
+        _read_python,
+    ),
+    Form(
+        "the official binary archive",
+        "cifar-100-binary.tar.gz or its folder",
+        _find_binary,
+        _read_binary,
+    ),
+    Form(
+        "MetaOptNet's pickles",
+        "{train,val,test}.pickle, perhaps with CIFAR_FS_ or FC100_ before it",
+        split_files(r"(?:CIFAR_FS_|FC100_)?{split}\.pickle"),
+        _read_pickles,
+    ),
+    Form(
+        "TADAM's npz files",
+        "few-shot-{train,val,test}.npz",
+        split_files(r"few-shot-{split}\.npz"),
+        _read_npz,
+    ),
+    replace(CLASS_FOLDERS, read=_read_folders),
+)
+CIFAR_FS = DataSource(
+    "cifar-fs",
+    "CIFAR-100, split by class 64/16/20 (Bertinetto et al. 2019)",
+    IMAGE_SIZE,
+    MEAN,
+    STD,
+    split=lambda: load_split("cifar-fs"),
+    forms=FORMS,
+    check=check,
+)
+FC100 = replace(
+    CIFAR_FS,
+    name="fc100",
+    description="CIFAR-100, split by superclass 60/20/20 (Oreshkin et al. 2018)",
+    split=lambda: load_split("fc100"),
+)

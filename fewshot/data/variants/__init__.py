@@ -1,0 +1,1 @@
+"""Known variants of data sets, and how an unknown copy differs from them."""

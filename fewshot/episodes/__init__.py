@@ -1,0 +1,1 @@
+"""Which images an episode has, and those images on a device."""

@@ -1,0 +1,133 @@
+"""Indices to tensors on a device."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fewshot import machine
+from fewshot.episodes.sampling import Episode
+from fewshot.episodes.source import EpisodeSource
+from fewshot.protocols import Augment, EpisodeBatch
+
+MAPPED_BYTES = 1 << 16
+"""What Linux maps around each page that is read, if the file is in its cache: fault-around."""
+
+
+class EpisodeIndices(NamedTuple):
+    """T episodes as rows of a data set's image array, labels 0..N-1 within each episode.
+
+    Support images stand class by class; query images in their drawn order.
+    """
+
+    support_TS: np.ndarray
+    support_y_TS: np.ndarray
+    query_TQ: np.ndarray
+    query_y_TQ: np.ndarray
+    class_ids_TN: np.ndarray
+
+
+def episode_indices(episodes: Sequence[Episode], class_starts: np.ndarray) -> EpisodeIndices:
+    """Rows of the images of T episodes of one shape."""
+    class_ids_TN = np.stack([e.class_ids_N for e in episodes])
+    support_TNK = np.stack([e.support_NK for e in episodes])
+    query_y_TQ = np.stack([e.query_y_Q for e in episodes])
+    starts_TN = class_starts[class_ids_TN]
+    n_episodes, n_way, n_shot = support_TNK.shape
+    labels_S = np.repeat(np.arange(n_way), n_shot)
+    return EpisodeIndices(
+        support_TS=(starts_TN[:, :, None] + support_TNK).reshape(n_episodes, -1),
+        support_y_TS=np.broadcast_to(labels_S, (n_episodes, len(labels_S))),
+        query_TQ=np.take_along_axis(starts_TN, query_y_TQ, axis=1)
+        + np.stack([e.query_Q for e in episodes]),
+        query_y_TQ=query_y_TQ,
+        class_ids_TN=class_ids_TN,
+    )
+
+
+class Images:
+    """The images of a data set, uint8, of which any rows can be had on the device.
+
+    On the CPU they are the memory-mapped file itself, of which only what is read comes into memory
+    and goes again when it may be more than `source.memory_gb` (half of the memory if None). A GPU
+    has a copy in its memory; where that is too large, what a batch needs is sent each time.
+    """
+
+    def __init__(self, source: EpisodeSource, device: torch.device) -> None:
+        self.device = device
+        self._mapped_IHWC = source.images_IHWC
+        self._images_IHWC = torch.from_numpy(source.images_IHWC)
+        half = machine.memory_bytes(device) / 2
+        limit = half if source.memory_gb is None else source.memory_gb * 2**30
+        fits = self._images_IHWC.nbytes <= limit
+        if fits and device.type != "cpu":
+            self._images_IHWC = self._images_IHWC.to(device)
+        windows = math.ceil(self._images_IHWC[:1].nbytes / MAPPED_BYTES) + 2
+        self._most_rows = math.inf if fits else limit // (windows * MAPPED_BYTES)
+        self._rows_read = 0
+        self._mean = torch.tensor(source.mean, device=device) * 255
+        self._std = torch.tensor(source.std, device=device) * 255
+
+    def pixels(self, rows: np.ndarray) -> Tensor:
+        """The uint8 images at these rows: x_IHWC for rows (I,)."""
+        self._rows_read += len(rows)
+        if self._rows_read > self._most_rows:
+            machine.release_pages(self._mapped_IHWC)
+            self._rows_read = len(rows)
+        index = torch.from_numpy(np.ascontiguousarray(rows))
+        on = self._images_IHWC.device
+        index = index if on.type == "cpu" else sent(index, on)
+        # On a CPU it copies whole images; indexing with brackets takes them apart.
+        return sent(self._images_IHWC.index_select(0, index), self.device)
+
+    def normalized(self, x_IHWC: Tensor) -> Tensor:
+        """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""
+        # By whole lines of pixels: a CPU takes 20 times as long over lines of three numbers.
+        width = x_IHWC.shape[2]
+        lines = x_IHWC.flatten(2).to(torch.float32, copy=True)
+        lines = lines.sub_(self._mean.repeat(width)).div_(self._std.repeat(width))
+        return lines.view(x_IHWC.shape).permute(0, 3, 1, 2)
+
+    def augmented(
+        self,
+        rows: np.ndarray,
+        augment: Augment,
+        generator: torch.Generator,
+        edge: int | None = None,
+    ) -> Tensor:
+        """The images at these rows, randomly changed, as float x_ICHW; of another edge if asked."""
+        x_ICHW = self.normalized(augment(self.pixels(rows), generator))
+        if edge is None or edge == x_ICHW.shape[-1]:
+            return x_ICHW
+        resized = F.interpolate(x_ICHW, (edge, edge), mode="bilinear", antialias=True)
+        return resized.contiguous(memory_format=torch.channels_last)
+
+
+def episode_batch(
+    rows: EpisodeIndices,
+    images: Images,
+    augment: Augment,
+    generator: torch.Generator,
+    edge: int | None = None,
+) -> EpisodeBatch:
+    """A training batch of T episodes, augmented, support first; of another edge if asked."""
+    rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
+    y_TM = np.concatenate([rows.support_y_TS, rows.query_y_TQ], axis=1)
+    x_ICHW = images.augmented(rows_TM.ravel(), augment, generator, edge)
+    return EpisodeBatch(
+        x_TMCHW=x_ICHW.unflatten(0, rows_TM.shape),
+        y_TM=sent(torch.from_numpy(y_TM), images.device),
+        class_ids_TN=sent(torch.from_numpy(rows.class_ids_TN), images.device),
+        n_support=rows.support_TS.shape[1],
+    )
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on another device; a GPU gets it without anyone waiting for it."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,170 @@
+"""A pausable wall clock, split into the parts of training, and who else used the processors."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from fewshot import machine
+
+FEWEST_S = 0.2  # over less, the system's hundredths of a second do not tell who used them
+PARTS = ("data", "forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True)
+class Use:
+    """Who used the processors over some time.
+
+    cpu_s: processor seconds of this process, all its threads together. others: share of the
+    machine's processor time that went to anyone else, in 0..1; None where the system doesn't
+    tell, or the time was too short to.
+    """
+
+    cpu_s: float
+    others: float | None
+
+
+@dataclass
+class _Sums:
+    """Seconds: counted (total_s, and of the parts), warm-up, and of processors in the former."""
+
+    total_s: float = 0.0
+    warmup_s: float = 0.0
+    cpu_s: float = 0.0
+    others_s: float = 0.0
+    machine_s: float = 0.0
+    parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+
+
+class Clock:
+    """Monotonic seconds, counted while it runs; a training's are split into PARTS.
+
+    A GPU works through a queue. It is waited for where the clock starts and stops, and nowhere
+    else: the parts of a step are measured by events that the GPU itself notes down.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._since: float | None = None
+        self._sums = _Sums()
+        self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has counted, once it stands still."""
+        return asdict(self._sums)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what another clock had counted."""
+        self._sums = _Sums(**state)
+
+    def now(self) -> float:
+        """Monotonic seconds once the device has finished what was queued."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    @property
+    def total(self) -> float:
+        """Seconds counted until now; the device is not waited for."""
+        running = 0.0 if self._since is None else time.perf_counter() - self._since
+        return self._sums.total_s + running
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds of warm-up until now."""
+        return self._sums.warmup_s
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each part, once the clock stands still."""
+        return dict(self._sums.parts)
+
+    @property
+    def use(self) -> Use:
+        """Who used the processors while the clock ran, once it stands still."""
+        sums = self._sums
+        if sums.total_s < FEWEST_S or not sums.machine_s:
+            return Use(sums.cpu_s, None)
+        return Use(sums.cpu_s, min(1.0, sums.others_s / sums.machine_s))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the time of the block."""
+        self._start()
+        try:
+            yield
+        finally:
+            self._stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time of the block, within one that is counted."""
+        self._stop()
+        try:
+            yield
+        finally:
+            self._start()
+
+    @contextmanager
+    def warming(self) -> Iterator[None]:
+        """Count the time of the block as warm-up and as nothing else."""
+        with self.paused():
+            start = self.now()
+            try:
+                yield
+            finally:
+                self._sums.warmup_s += self.now() - start
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Book the time of the block on one of PARTS as well, if the clock runs."""
+        if self._since is None:
+            yield
+            return
+        if self._device.type == "cuda":
+            with torch.cuda.device(self._device):
+                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                try:
+                    yield
+                finally:
+                    end.record()
+                    self._events.append((name, start, end))
+                    self._book_events()
+            return
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._sums.parts[name] += time.perf_counter() - began
+
+    def _book_events(self) -> None:
+        """Those that the GPU has passed; none is waited for."""
+        while self._events and self._events[0][2].query():
+            name, start, end = self._events.popleft()
+            self._sums.parts[name] += start.elapsed_time(end) / 1000
+
+    def _start(self) -> None:
+        self._used_before = machine.processor_seconds()
+        self._since = self.now()
+
+    def _stop(self) -> None:
+        if self._since is None:
+            return
+        self._sums.total_s += self.now() - self._since
+        self._since = None
+        self._book_events()
+        self._count_use()
+
+    def _count_use(self) -> None:
+        before, after = self._used_before, machine.processor_seconds()
+        own_s = after.own_s - before.own_s
+        self._sums.cpu_s += own_s
+        if before.busy_s is not None and after.busy_s is not None:
+            # The system counts in hundredths of a second: over a short time, less than nothing.
+            self._sums.others_s += max(0.0, after.busy_s - before.busy_s - own_s)
+            self._sums.machine_s += after.machine_s - before.machine_s

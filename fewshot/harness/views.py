@@ -1,0 +1,107 @@
+"""How a learner sees a split: as images, or as features embedded once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fewshot.episodes.source import EpisodeSource
+from fewshot.episodes.tensors import Images
+from fewshot.harness.recipe import Scoring
+from fewshot.protocols import Augment, FeatureLearner, Learner
+
+EMBED_BATCH = 500
+
+
+@dataclass(frozen=True)
+class View:
+    """How a learner sees a split: as images, or as features embedded once.
+
+    `support` and `query` turn rows (T, n) into inputs of `adapt` and `predict`; `support` gives
+    each row `copies` times, the labels' order repeated whole.
+    """
+
+    class_starts: np.ndarray
+    bytes_per_image: int
+    copies: int
+    support: Callable[[np.ndarray], Tensor]
+    query: Callable[[np.ndarray], Tensor]
+    adapt: Callable[[Tensor, Tensor, int], Any]
+    predict: Callable[[Any, Tensor], Tensor]
+
+
+def view_of(
+    learner: Learner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
+) -> View:
+    """Return the view that a learner needs: of features if its backbone is frozen at test."""
+    if isinstance(learner, FeatureLearner):
+        return _feature_view(learner, source, images, scoring, augment)
+    return _image_view(learner, source, images, scoring, augment)
+
+
+def _feature_view(
+    learner: FeatureLearner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
+) -> View:
+    """Each image of the split is embedded once, and once more for each augmented copy."""
+    rows_I = source.rows
+
+    def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
+        batches = np.array_split(rows_I, math.ceil(len(rows_I) / EMBED_BATCH))
+        return torch.cat([learner.embed(pixels(rows)).float() for rows in batches])
+
+    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
+    clean_ID = embed(lambda rows: images.normalized(images.pixels(rows)))
+    copies_VID = [
+        embed(lambda rows: images.augmented(rows, augment, generator))
+        for _ in range(scoring.support_copies)
+    ] or [clean_ID]
+    return View(
+        class_starts=np.cumsum(source.class_sizes) - source.class_sizes,
+        bytes_per_image=4 * clean_ID.shape[1],
+        copies=len(copies_VID),
+        support=lambda rows: torch.cat([table_ID[rows] for table_ID in copies_VID], dim=1),
+        query=lambda rows: clean_ID[rows],
+        adapt=learner.adapt_features,
+        predict=learner.predict_features,
+    )
+
+
+def _image_view(
+    learner: Learner,
+    source: EpisodeSource,
+    images: Images,
+    scoring: Scoring,
+    augment: Augment,
+) -> View:
+    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
+
+    def clean(rows: np.ndarray) -> Tensor:
+        return images.normalized(images.pixels(rows.ravel())).unflatten(0, rows.shape)
+
+    def augmented(rows: np.ndarray) -> Tensor:
+        repeated = np.tile(rows, scoring.support_copies)
+        x_ICHW = images.augmented(repeated.ravel(), augment, generator)
+        return x_ICHW.unflatten(0, repeated.shape)
+
+    return View(
+        class_starts=source.class_starts,
+        # An image of an inner loop costs its activations, some hundred times its pixels.
+        bytes_per_image=1200 * source.image_size**2,
+        copies=max(1, scoring.support_copies),
+        support=augmented if scoring.support_copies else clean,
+        query=clean,
+        adapt=learner.adapt,
+        predict=learner.predict,
+    )

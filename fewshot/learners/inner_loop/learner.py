@@ -1,0 +1,103 @@
+"""What the learners with an inner loop share: a net, its statistics, adapting and predicting."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fewshot.errors import UserError
+from fewshot.learners.inner_loop.algebra import (
+    Call,
+    InnerLoop,
+    Values,
+    adapt,
+    episode_buffers,
+    start_weights,
+    support_statistics,
+)
+from fewshot.learners.inner_loop.engines.graphed import Graphed
+from fewshot.learners.inner_loop.engines.loop import call_each
+from fewshot.learners.inner_loop.engines.vmap import call_many
+from fewshot.protocols import Backbone, Learner
+
+KEPT = 0.9  # of the running statistics at each outer step; nn.BatchNorm2d's momentum is 1 - KEPT
+
+
+class Adapted(NamedTuple):
+    """Weights and buffers of T adapted nets."""
+
+    weights: Values
+    buffers: Values
+
+
+class GradientLearner(Learner):
+    """A backbone and a linear head of `config.n_way` rows, adapted by gradient descent.
+
+    `config.batch_norm` says whose statistics normalise the query images: those of the support
+    set under the adapted weights (`support`, inductive), the query images' own (`query`,
+    transductive, as most published numbers of this family were made), or the average over
+    training (`running`). The head is tied to the labels' order.
+    """
+
+    trains_on = "episodes"
+    label_tied = True
+    differentiable_norm = True
+
+    def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
+        super().__init__(backbone, config, n_classes)
+        self.batch_norm = config.batch_norm
+        self.transductive = config.batch_norm == "query"
+        self.head = nn.Linear(backbone.out_dim, config.n_way)
+        self._adapted_graph = Graphed(self._adapted)
+
+    def forward(self, x_ICHW: Tensor) -> Tensor:
+        """Logits_IN of images under the weights as they stand."""
+        return self.head(self.backbone(x_ICHW))
+
+    def inner_loop(self, steps: int) -> InnerLoop:
+        """The inner loop of this many steps."""
+        return InnerLoop(self.config.inner_lr, steps, batch_norm=self.config.batch_norm)
+
+    def calls(self) -> Call:
+        """How the net is called at test: all episodes at once where that is faster, on a GPU."""
+        return call_many(self) if self.head.weight.is_cuda else call_each(self)
+
+    def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Adapted:
+        self.check_ways(n_way)
+        if not support_x_TSCHW.is_cuda:
+            return self._adapted(support_x_TSCHW, support_y_TS)
+        weights, buffers = self._adapted_graph(support_x_TSCHW, support_y_TS)
+        return Adapted(*({k: v.clone() for k, v in part.items()} for part in (weights, buffers)))
+
+    def _adapted(self, support_x_TSCHW: Tensor, support_y_TS: Tensor) -> Adapted:
+        call, start = self.calls(), start_weights(self)
+        buffers = episode_buffers(self, len(support_y_TS))
+        inner = self.inner_loop(self.config.test_inner_steps)
+        weights = adapt(call, start, buffers, support_x_TSCHW, support_y_TS, inner, self.proximal())
+        with torch.no_grad():
+            if self.batch_norm == "support":
+                buffers = support_statistics(call, weights, buffers, support_x_TSCHW)
+        return Adapted({k: w.detach() for k, w in weights.items()}, buffers)
+
+    def predict(self, state: Adapted, query_x_TQCHW: Tensor) -> Tensor:
+        return self.calls()(*state, query_x_TQCHW, self.batch_norm == "query")[0]
+
+    def proximal(self) -> float:
+        """The strength of the pull back to the start in the inner loop."""
+        return 0.0
+
+    def check_ways(self, n_way: int) -> None:
+        """Raises UserError unless the head has this many rows."""
+        if n_way != self.config.n_way:
+            raise UserError(
+                f"a head of {self.config.n_way} rows on {n_way}-way episodes: "
+                f"set learner_options.n_way = {n_way}"
+            )
+
+    @torch.no_grad()
+    def keep_statistics(self, buffers: Values) -> None:
+        """Move the running statistics towards these, where they are used at test."""
+        if self.batch_norm == "running":
+            for name, buffer in self.named_buffers():
+                if name in buffers:
+                    buffer.lerp_(buffers[name].to(buffer.dtype), 1 - KEPT)

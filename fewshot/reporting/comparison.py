@@ -1,0 +1,109 @@
+"""A comparison as text, markdown or JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from fewshot.reporting import grid
+from fewshot.results.comparison import SIGNIFICANCE, Comparison
+from fewshot.statistics.intervals import Interval
+from fewshot.statistics.paired import Paired
+from fewshot.units import HOLE
+
+Format = Literal["text", "md", "json"]
+
+
+def render(found: Sequence[Comparison], form: Format, width: int | None = None) -> str:
+    """One pair as a report, many as a table."""
+    if form == "json":
+        records = [
+            {**{key: _named(value) for key, value in vars(c).items()}, "verdict": c.verdict}
+            for c in found
+        ]
+        return json.dumps(_without_nan(records), indent=2) + "\n"
+    if form == "text" and len({(c.a, c.b) for c in found}) == 1:
+        return "\n".join(_report(c, len(found)) for c in found)
+    header = ["", "A", "B", "A − B", "p (Holm)", "resolvable", "episodes needed", "verdict"]
+    lines = [[c.column, c.a, c.b, *_numbers(c), _verdict(c)] for c in found]
+    footer = _footer(found)
+    if form == "md":
+        return grid.markdown(header, lines, footer)
+    return grid.text(header, lines, footer, width)
+
+
+def _report(c: Comparison, tests: int) -> str:
+    lines = [f"{c.column}: {c.a} less {c.b}"]
+    if c.over_episodes is None:
+        return f"{lines[0]}\n  {c.verdict}\n"
+    o, low, high = c.over_episodes, *c.over_episodes.bootstrap
+    holm_p = f", {_p(c.holm_p)} with Holm's correction for {tests} tests" if tests > 1 else ""
+    data = "no cell of these has disjoint episodes" if c.over_data is None else _points(c.over_data)
+    seeds = c.over_seeds and _points(c.over_seeds)
+    lines += [
+        f"  over episodes  {_points(o)}, 95 %, the same {o.episodes:,} episodes",
+        f"  bootstrap      {_signed(low)} to {_signed(high)}",
+        f"  permutation    {_p(o.permutation_p)}{holm_p}",
+        f"  over seeds     {seeds}",
+        f"  over data      {data}",
+        f"  resolvable     {100 * o.resolvable:.2f} points with {o.episodes:,} episodes; "
+        f"{_needed(o)} episodes would resolve the difference seen",
+        f"  verdict        {_verdict(c)}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(c: Comparison) -> list[str]:
+    if c.over_episodes is None:
+        return 4 * [HOLE]
+    o = c.over_episodes
+    return [_points(o), _p(c.holm_p), f"{100 * o.resolvable:.2f}", _needed(o)]
+
+
+def _verdict(c: Comparison) -> str:
+    return f"{c.verdict} (mixed: {'; '.join(c.mixed)})" if c.mixed else c.verdict
+
+
+def _footer(found: Sequence[Comparison]) -> str:
+    tests = sum(c.over_episodes is not None for c in found)
+    return (
+        "Differences in points of accuracy over the same episodes, ± half-width of the 95 % t "
+        f"interval over episodes. p: paired permutation test, Holm's correction for {tests} tests; "
+        f"a verdict needs p ≤ {SIGNIFICANCE:g}. On these episodes: of these trained weights, with "
+        "one seed or an interval over seeds that holds 0; another training may tell otherwise. "
+        "Resolvable: the smallest difference that so many episodes find four times in five, tested "
+        "alone; needed: episodes that would resolve the one seen."
+    )
+
+
+def _points(interval: Interval | Paired) -> str:
+    half = HOLE if np.isnan(interval.ci95) else f"{100 * interval.ci95:.2f}"
+    return f"{_signed(interval.mean)} ± {half}"
+
+
+def _signed(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return HOLE
+    return f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
+
+
+def _needed(o: Paired) -> str:
+    return HOLE if o.needed is None else f"{o.needed:,}"
+
+
+def _named(value: object) -> object:
+    """An interval or a test as a dictionary: in a list nobody knows what is what."""
+    return value._asdict() if isinstance(value, Interval | Paired) else value
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

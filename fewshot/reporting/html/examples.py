@@ -1,0 +1,211 @@
+"""Real episodes of the test split as pictures, with what each learner made of them.
+
+Which images an episode has is a function of (seed, split, number), so it is drawn again here; the
+accuracy on it is row `number` of each cell. Axes: see `fewshot.episodes.sampling`.
+"""
+
+import io
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fewshot.episodes.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
+from fewshot.errors import UserError
+from fewshot.reporting.episode_picture import ClassesOf, class_images, open_classes
+from fewshot.reporting.html.answers import (
+    Answers,
+    Kept,
+    answers_of,
+    kept_predictions,
+    without_predictions,
+)
+from fewshot.results.comparison import row_name
+from fewshot.results.files import CellResult
+from fewshot.results.rows import TableRow, column_names, column_of, dataset_in, shape_of
+from fewshot.units import letter
+
+IN_ALL, AT_MOST = 6, 4
+"""Episodes on the page, and of one data set: pictures are most of what the page weighs."""
+LOSSLESS_PX = 48
+"""Larger images are shown as JPEG, which is five times smaller and looks the same."""
+DATA_FOLDER = "the data folder"
+"""What the page calls it: a path says nothing to readers on another machine."""
+
+
+class Outcome(NamedTuple):
+    """The accuracy of a row on one episode, in %, by column; None for a hole."""
+
+    name: str
+    percents: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class ClassExample:
+    """A class of an episode, its images as data URIs. letter: what stands for it. query: not in
+    the order of learners, who get all queries of an episode mixed. answers: what they called them.
+    """
+
+    letter: str
+    name: str
+    support: Sequence[str]
+    query: Sequence[str]
+    answers: Sequence[Answers]
+
+
+@dataclass(frozen=True)
+class Example:
+    """Episode `number` of the test split."""
+
+    number: int
+    classes: Sequence[ClassExample]
+    outcomes: Sequence[Outcome]
+
+
+@dataclass(frozen=True)
+class DataSetExamples:
+    """The first episodes of a data set.
+
+    answered: columns of which predictions are shown. without: rows that have kept none, in words.
+    missing: why there are no episodes, else "".
+    """
+
+    dataset: str
+    columns: Sequence[str]
+    image_px: int
+    n_query: int
+    examples: Sequence[Example]
+    answered: Sequence[str]
+    without: Sequence[str]
+    missing: str
+
+
+class _Group(NamedTuple):
+    """What columns share whose episodes differ in the number of shots alone."""
+
+    dataset: str
+    seed: int
+    n_way: int
+    n_query: int
+
+
+def data_set_examples(
+    cells: Sequence[CellResult], rows: Sequence[TableRow], data_dir: Path
+) -> list[DataSetExamples]:
+    """Examples of each data set that the rows have, in the order of the table.
+
+    Raises UserError where a cell's predictions are not of its episodes.
+    """
+    cell_of = {column_of(cell): cell for cell in cells}
+    groups: dict[_Group, dict[str, CellResult]] = {}
+    for column in column_names(rows):
+        scoring = cell_of[column].run["config"]["scoring"]
+        group = _Group(
+            dataset_in(column), scoring["episode_seed"], scoring["n_way"], scoring["n_query"]
+        )
+        groups.setdefault(group, {})[column] = cell_of[column]
+    wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))
+    kept = kept_predictions(cells, rows)
+    return [
+        _examples(group, found, rows, kept, data_dir, wanted) for group, found in groups.items()
+    ]
+
+
+def _examples(
+    group: _Group,
+    cells: dict[str, CellResult],
+    rows: Sequence[TableRow],
+    kept: Sequence[Kept],
+    data_dir: Path,
+    wanted: int,
+) -> DataSetExamples:
+    columns = list(cells)
+    try:
+        test = open_classes(group.dataset, "test", data_dir)
+        for cell in cells.values():
+            _refuse_others(cell.run, test)
+    except UserError as error:
+        missing = str(error).replace(str(data_dir), DATA_FOLDER)
+        return DataSetExamples(group.dataset, columns, 0, group.n_query, [], [], [], missing)
+    shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
+    wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
+    drawn = [draw_episode(group.seed, "test", i, test.sizes_C, shape) for i in range(wanted)]
+    kept = [each for each in kept if each.column in cells]
+    examples = [
+        Example(i, _classes(i, episode, test, kept), _outcomes(i, columns, rows))
+        for i, episode in enumerate(drawn)
+    ]
+    answered = {answers.column for e in examples for c in e.classes for answers in c.answers}
+    return DataSetExamples(
+        group.dataset,
+        columns,
+        test.store.images_IHWC.shape[1],
+        group.n_query,
+        examples,
+        answered=[column for column in columns if column in answered],
+        without=without_predictions(kept, wanted),
+        missing="",
+    )
+
+
+def _refuse_others(run: dict[str, Any], test: ClassesOf) -> None:
+    """Raises UserError unless these images, and these episodes, are those that were scored."""
+    if test.store.fingerprint != run["dataset"]["fingerprint"]:
+        raise UserError(
+            f"the images of {test.store.path.name} here (fingerprint {test.store.fingerprint}) are "
+            f"not those that were scored ({run['dataset']['fingerprint']})"
+        )
+    scoring = run["config"]["scoring"]
+    shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
+    digest = episodes_digest(
+        draw_episode(scoring["episode_seed"], "test", i, test.sizes_C, shape)
+        for i in range(scoring["episodes"])
+    )
+    if digest != run["episodes_digest"]:
+        raise UserError(f"the episodes drawn here are not those of {run['cell']}")
+
+
+def _classes(
+    number: int, episode: Episode, test: ClassesOf, kept: Sequence[Kept]
+) -> list[ClassExample]:
+    return [
+        ClassExample(
+            letter(label).upper(),
+            images.name,
+            [_data_uri(image_HWC) for image_HWC in images.support_KHWC],
+            [_data_uri(image_HWC) for image_HWC in images.query_MHWC],
+            answers_of(kept, number, episode, label),
+        )
+        for label, images in enumerate(class_images(episode, test))
+    ]
+
+
+def _outcomes(number: int, columns: Sequence[str], rows: Sequence[TableRow]) -> list[Outcome]:
+    """Rows that have a score in one of the columns."""
+    return [
+        Outcome(
+            row_name(row),
+            [
+                100 * float(row.scores[c].accuracy_E[number]) if c in row.scores else None
+                for c in columns
+            ],
+        )
+        for row in rows
+        if any(column in row.scores for column in columns)
+    ]
+
+
+def _data_uri(image_HWC: np.ndarray) -> str:
+    lossless = len(image_HWC) <= LOSSLESS_PX
+    out = io.BytesIO()
+    image = Image.fromarray(image_HWC)
+    if lossless:
+        image.save(out, "PNG", optimize=True)
+    else:
+        image.save(out, "JPEG", quality=85)
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{b64encode(out.getvalue()).decode()}"

@@ -1,0 +1,76 @@
+"""What others published, beside what was measured here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fewshot.reporting.published import Published, published_numbers
+from fewshot.results.rows import TableRow, column_names
+from fewshot.statistics.intervals import Interval
+from fewshot.units import Entry, number, percent, signed
+
+TRUST = {
+    "source": "read where it was published",
+    "quoted": "quoted by others",
+    "memory": "not checked",
+}
+
+
+@dataclass(frozen=True)
+class PublishedLine:
+    """A published number, and the row measured here that it is held against, if there is one.
+
+    gap: measured less published, in points.
+    """
+
+    column: str
+    name: str
+    backbone: str
+    measured: Entry
+    published: Entry
+    gap: Entry
+    source: str
+    trust: str
+    note: str
+
+
+def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
+    """Every number published in the columns of these rows, in the order of the columns.
+
+    Each stands beside every row of its learner and backbone, or beside a hole. Learners that were
+    trained on another data set than the column's are held against none.
+    """
+    return [
+        line
+        for column in column_names(rows)
+        for found in published_numbers()
+        if found.column == column
+        for line in _beside(found, rows)
+    ]
+
+
+def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLine]:
+    own = [
+        row
+        for row in rows
+        if (row.learner, row.backbone) == (found.learner, found.backbone)
+        and found.column in row.scores
+        and not row.scores[found.column].is_cross_domain
+    ]
+    for row in own:
+        yield _line(found, row.name, row.scores[found.column].interval())
+    if not own:
+        yield _line(found, found.learner, None)
+
+
+def _line(found: Published, name: str, measured: Interval | None) -> PublishedLine:
+    return PublishedLine(
+        column=found.column,
+        name=name,
+        backbone=found.backbone,
+        measured=number(None, "") if measured is None else percent(*measured),
+        published=percent(found.accuracy, found.ci95, digits=1),
+        gap=signed(None if measured is None else measured.mean - found.accuracy, digits=1),
+        source=found.source,
+        trust=TRUST[found.trust],
+        note=found.note,
+    )

@@ -1,0 +1,132 @@
+"""Pairwise verdicts: which differences are real, and which pairs are not compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+from fewshot.results.comparison import (
+    RESAMPLES_PER_TEST,
+    SIGNIFICANCE,
+    Comparison,
+    compare,
+    row_name,
+)
+from fewshot.results.files import CellResult
+from fewshot.results.protocol import unlike
+from fewshot.results.rows import TableRow, column_names
+from fewshot.statistics.permutation import RESAMPLES
+from fewshot.units import Entry, difference, number, signed
+
+MOST_PAIRS = 2000
+"""More would fill a page that nobody reads."""
+MOST_DRAWS = 1e10
+"""Tests x resamples x episodes: some five seconds on one core."""
+
+
+class Word(NamedTuple):
+    """A place of a matrix: the row's verdict against the column's, and the difference."""
+
+    kind: str
+    text: str
+    difference: str
+
+
+SELF = Word("self", "", "")
+NOT_COMPARED = Word("refused", "not compared", "")
+
+
+@dataclass(frozen=True)
+class PairLine:
+    """One comparison in full."""
+
+    column: str
+    a: str
+    b: str
+    difference: Entry
+    p: Entry
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Every row of a column against every other one."""
+
+    column: str
+    names: Sequence[str]
+    words: Sequence[Sequence[Word]]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """lines: all pairs. skipped: why there are none, else "". tests: how many share Holm's."""
+
+    lines: Sequence[PairLine]
+    matrices: Sequence[Matrix]
+    tests: int
+    significance: float
+    skipped: str
+
+
+def pair_verdicts(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Verdicts:
+    """What `fewshot compare` finds for all pairs, unless these are too many for a page."""
+    if skipped := _too_many(rows):
+        return Verdicts([], [], 0, SIGNIFICANCE, skipped)
+    found = compare(cells)
+    return Verdicts(
+        lines=[_line(c) for c in found],
+        matrices=[_matrix(column, rows, found) for column in column_names(rows)],
+        tests=sum(c.over_episodes is not None for c in found),
+        significance=SIGNIFICANCE,
+        skipped="",
+    )
+
+
+def _too_many(rows: Sequence[TableRow]) -> str:
+    """Why there is nothing to show, or ""."""
+    pairs = [
+        (one.scores[column], other.scores[column])
+        for column in column_names(rows)
+        for one, other in combinations([row for row in rows if column in row.scores], 2)
+    ]
+    if not pairs:
+        return "No two rows share a column: there is nothing to compare."
+    if len(pairs) <= MOST_PAIRS:
+        alike = [
+            len(one.accuracy_E) for one, other in pairs if not unlike(one.protocol, other.protocol)
+        ]
+        if sum(alike) * max(RESAMPLES, RESAMPLES_PER_TEST * len(alike)) <= MOST_DRAWS:
+            return ""
+    return f"{len(pairs):,} pairs are too many for a page. fewshot compare DIR A B tells two apart."
+
+
+def _line(c: Comparison) -> PairLine:
+    hole = number(None, "")
+    if c.over_episodes is None or c.holm_p is None:
+        return PairLine(c.column, c.a, c.b, hole, hole, c.verdict)
+    found = difference(c.over_episodes.mean, c.over_episodes.ci95)
+    p = number(c.holm_p, f"{c.holm_p:.4f}" if c.holm_p >= 0.0001 else "< 0.0001")
+    return PairLine(c.column, c.a, c.b, found, p, c.verdict)
+
+
+def _matrix(column: str, rows: Sequence[TableRow], found: Sequence[Comparison]) -> Matrix:
+    names = [row_name(row) for row in rows if column in row.scores]
+    words = {(name, name): SELF for name in names}
+    for c in found:
+        if c.column == column:
+            words[c.a, c.b], words[c.b, c.a] = _words(c)
+    return Matrix(column, names, [[words[a, b] for b in names] for a in names])
+
+
+def _words(c: Comparison) -> tuple[Word, Word]:
+    """The verdict on `a` as seen from it, and that on `b`."""
+    if c.over_episodes is None or c.holm_p is None:
+        return NOT_COMPARED, NOT_COMPARED
+    mean = c.over_episodes.mean
+    here, there = signed(mean).text, signed(-mean).text
+    if c.holm_p > SIGNIFICANCE:
+        alike = Word("alike", "no difference found", "")
+        return alike._replace(difference=here), alike._replace(difference=there)
+    better, worse = Word("better", "better", ""), Word("worse", "worse", "")
+    first, second = (better, worse) if mean > 0 else (worse, better)
+    return first._replace(difference=here), second._replace(difference=there)

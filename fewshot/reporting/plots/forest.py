@@ -1,0 +1,168 @@
+"""Paired differences to the best row of the same protocol: a forest plot."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fewshot.reporting.plots.figure_data import FigureData
+from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
+from fewshot.reporting.plots.points import Point
+from fewshot.reporting.plots.scales import column_title
+from fewshot.reporting.plots.style import PALETTE, Page, draw_page, shown_name
+from fewshot.results.protocol import unlike
+from fewshot.statistics.intervals import Interval, mean_ci95
+
+NUMBERS = 0.95  # inches right of the panel, for differences in figures
+
+
+class Contrast(NamedTuple):
+    """A point against the best of its protocol: its accuracy less that one's.
+
+    beaten: by the permutation test, after Holm's correction over all pairs of the table.
+    """
+
+    point: Point
+    difference: Interval
+    beaten: bool
+
+
+Sections = dict[int, list[Contrast]]
+"""By the place of the best row: those that are held against it."""
+
+
+def draw(facts: FigureData) -> Figure | str:
+    """The figure, or in words why there is none."""
+    columns = {column: sections_of(facts, column) for column in facts.columns}
+    columns = {column: sections for column, sections in columns.items() if sections}
+    if not columns:
+        return "no two rows of one protocol"
+    held = [h for s in columns.values() for section in s.values() for h in section]
+    names = [h.point.name for h in held]
+    lane = lane_height(names)
+    page = Page(
+        heights=tuple(
+            lane * sum(1 + len(section) for section in sections.values())
+            for sections in columns.values()
+        ),
+        columns=1,
+        left=names_room(names) + 0.1,
+        right=NUMBERS,
+    )
+    figure, panels = draw_page(page, _caption(facts, list(columns)))
+    for (axes,), (column, sections) in zip(panels, columns.items(), strict=True):
+        _panel(axes, column, facts, sections)
+    return figure
+
+
+def sections_of(facts: FigureData, column: str) -> Sections:
+    """Each row that has a better one of its protocol, under the best such; best ones first."""
+    points = facts.of_column(column)
+    by_place = {point.place: point for point in points}
+    found: Sections = {}
+    for point in points:
+        rivals = [
+            p
+            for p in points
+            if p is not point and not unlike(p.score.protocol, point.score.protocol)
+        ]
+        best = max(rivals, key=lambda p: p.interval.mean, default=point)
+        if best.interval.mean <= point.interval.mean or len(point.score.accuracy_E) < 2:
+            continue
+        difference = mean_ci95(point.score.accuracy_E - best.score.accuracy_E)
+        beaten = not facts.unbeaten.get((point.place, column), True)
+        found.setdefault(best.place, []).append(Contrast(point, difference, beaten))
+    best_first = sorted(found, key=lambda place: -by_place[place].interval.mean)
+    return {place: sorted(found[place], key=lambda h: -h.difference.mean) for place in best_first}
+
+
+def _panel(axes: Axes, column: str, facts: FigureData, sections: Sections) -> None:
+    by_place = {point.place: point for point in facts.of_column(column)}
+    lanes: list[Contrast | Point] = []
+    for place, held in sections.items():
+        lanes += [by_place[place], *held]
+    name_lanes(axes, ["" if isinstance(lane, Point) else lane.point.name for lane in lanes])
+    axes.set_title(column_title(column))
+    axes.set_xlabel("accuracy less that of the best row of its protocol (percentage points)")
+    every = [h for held in sections.values() for h in held]
+    low = _left_end(every)
+    axes.set_xlim(1.06 * low, max(-0.06 * low, 1.06 * _right_end(every)))
+    axes.spines.left.set_visible(False)
+    axes.axvline(0, color=PALETTE[0], linewidth=0.8)
+    for lane, what in enumerate(lanes):
+        if isinstance(what, Point):
+            _heading(axes, lane, what)
+        else:
+            _lane(axes, lane, what, low)
+
+
+def _left_end(held: Sequence[Contrast]) -> float:
+    """Of the axis: the farthest interval of a trained row; untrained ones may lie far outside."""
+    trained = [h for h in held if h.point.train_s] or held
+    return min(-0.5, *(100 * (h.difference.mean - h.difference.ci95) for h in trained))
+
+
+def _right_end(held: Sequence[Contrast]) -> float:
+    """Of the intervals that reach beyond the best row's own mean."""
+    ends = (100 * (h.difference.mean + h.difference.ci95) for h in held)
+    return max((end for end in ends if not math.isnan(end)), default=0.0)
+
+
+def _heading(axes: Axes, lane: int, best: Point) -> None:
+    name = shown_name(best.name).replace("\n", ", ")
+    mean, half = best.interval
+    axes.annotate(
+        f"against {name} ({100 * mean:.2f} ± {100 * half:.2f} %)",
+        (0, lane),
+        (4, 0),
+        xycoords=("figure fraction", "data"),
+        textcoords="offset points",
+        va="center_baseline",
+        fontweight="bold",
+    )
+    axes.axhspan(lane - 0.45, lane + 0.45, color="white", zorder=1.5)
+
+
+def _lane(axes: Axes, lane: int, held: Contrast, low: float) -> None:
+    mean, half = 100 * held.difference.mean, 100 * held.difference.ci95
+    color = PALETTE[1]
+    if mean < low:
+        axes.plot(low, lane, marker="<", color=color, clip_on=False, zorder=3)
+        axes.annotate(
+            "off the scale", (low, lane), (6, 0), textcoords="offset points", va="center_baseline"
+        )
+    else:
+        face = color if held.beaten else "white"
+        axes.errorbar(
+            mean, lane, xerr=half, fmt="o", color=color, markerfacecolor=face, capsize=2, zorder=3
+        )
+    axes.annotate(
+        f"{mean:+.2f} ± {half:.2f}".replace("-", "−"),
+        (1, lane),
+        (72 * NUMBERS - 6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        va="center_baseline",
+    )
+
+
+def _caption(facts: FigureData, columns: Sequence[str]) -> str:
+    shown = {
+        (place, column)
+        for column in columns
+        for best, held in sections_of(facts, column).items()
+        for place in (best, *(h.point.place for h in held))
+    }
+    alone = sorted({p.name for p in facts.points if (p.place, p.column) not in shown})
+    sentences = [
+        f"{facts.dataset}: differences of test accuracy over the same episodes, with their 95 % t "
+        "interval over episodes (paired, not over training seeds). Filled: the best row of the "
+        "protocol is better (permutation test, 5 %, Holm's correction over all pairs); open: no "
+        "difference found. Rows of unlike protocols are not compared."
+    ]
+    if alone:
+        sentences.append(f"Without a rival of their protocol in some column: {'; '.join(alone)}.")
+    return " ".join([*sentences, facts.source])

@@ -1,0 +1,254 @@
+"""Test accuracy against training time, with the Pareto front."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fewshot.reporting.plots.figure_data import FigureData
+from fewshot.reporting.plots.labels import Box, Placed, place
+from fewshot.reporting.plots.points import (
+    Point,
+    main_machine,
+    may_lead,
+    pareto_front,
+    protocol_groups,
+)
+from fewshot.reporting.plots.scales import column_title, percent_limits, time_scale
+from fewshot.reporting.plots.style import (
+    GREY,
+    MARKERS,
+    PALETTE,
+    Page,
+    draw_key,
+    draw_page,
+    key_lines,
+    shown_name,
+    text_size,
+)
+from fewshot.results.protocol import PROTOCOL
+
+PANEL = 3.0  # inches
+MARKER = 4.5  # points from the middle of a marker to what may stand beside it
+ELSEWHERE = " †"
+
+
+def draw(facts: FigureData) -> Figure | str:
+    """The figure, or in words why there is none."""
+    timed = [point for point in facts.points if point.train_s]
+    if not timed:
+        return "no trained row"
+    groups, words, keys = protocol_groups(timed)
+    machine = main_machine([point.machine for point in timed])
+    group_of = {(p.place, p.column): group for p, group in zip(timed, groups, strict=True)}
+    columns = [column for column in facts.columns if any(p.column == column for p in timed)]
+    handles = [_handle(group, text) for group, text in enumerate(words)]
+    page = Page((PANEL,) * len(columns), columns=1, key_lines=key_lines(words) if keys else 0)
+    caption = _caption(facts, timed, machine, keys)
+    figure, panels = draw_page(page, caption)
+    for (axes,), column in zip(panels, columns, strict=True):
+        _panel(axes, column, facts.of_column(column), group_of, machine)
+    if keys:
+        draw_key(figure, page, caption, handles)
+    return figure
+
+
+def _panel(
+    axes: Axes,
+    column: str,
+    points: Sequence[Point],
+    group_of: dict[tuple[int, str], int],
+    machine: str | None,
+) -> None:
+    timed = [point for point in points if point.train_s]
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_xlabel("training time, wall clock (s, min, h; log scale)")
+    time_scale(axes, [s for point in timed for s in point.train_s], pad=1.6)
+    lows, highs = zip(*(_ends(point) for point in timed), strict=True)
+    percent_limits(axes, min(lows), max(highs))
+    for point in timed:
+        _draw_point(axes, point, group_of[point.place, column])
+    leading = [point for point in timed if may_lead(point, machine)]
+    accuracies = [point.interval.mean for point in leading]
+    front = [leading[i] for i in pareto_front([p.seconds for p in leading], accuracies)]
+    _draw_front(axes, front)
+    floor = _draw_floor(axes, [point for point in points if not point.train_s])
+    ordered = [*front[::-1], *(point for point in timed if point not in front)]
+    named = _draw_labels(axes, ordered, front, floor, machine)
+    partly = f" ({named} of {len(timed)} points have room for their names)"
+    axes.set_title(column_title(column) + (partly if named < len(timed) else ""))
+
+
+def _ends(point: Point) -> tuple[float, float]:
+    """Of the interval, in per cent; the mean alone where there is no interval."""
+    mean, half = _percent(point)
+    return mean - half, mean + half
+
+
+def _percent(point: Point) -> tuple[float, float]:
+    mean, ci95 = point.interval
+    return 100 * mean, 0.0 if ci95 != ci95 else 100 * ci95  # nan: too few episodes for one
+
+
+def _draw_point(axes: Axes, point: Point, group: int) -> None:
+    mean, half = _percent(point)
+    left, right = point.seconds - min(point.train_s), max(point.train_s) - point.seconds
+    axes.errorbar(
+        [point.seconds],
+        [mean],
+        yerr=[[half], [half]],
+        xerr=[[left], [right]] if len(point.train_s) > 1 else None,
+        marker=MARKERS[group % len(MARKERS)],
+        color=PALETTE[group % len(PALETTE)],
+        elinewidth=1.0,
+        capsize=2.0,
+        zorder=3,
+    )
+
+
+def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
+    if front:
+        x = [point.seconds for point in front] + [axes.get_xlim()[1]]
+        y = [_percent(point)[0] for point in front]
+        axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=GREY, linewidth=1.0, zorder=2)
+
+
+def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
+    """What was not trained has no place on a time axis: a line, or words at the foot."""
+    if not floor:
+        return []
+    low, high = axes.get_ylim()
+    words = []
+    for point in floor:
+        mean, half = _percent(point)
+        where = "" if mean >= low else ", below"
+        words.append(f"{shown_name(point.name)} {mean:.1f} ± {half:.1f} %{where}")
+        if low <= mean <= high:
+            axes.axhline(mean, color=GREY, linestyle=(0, (1, 2)), linewidth=1.0, zorder=1)
+    text = axes.annotate(
+        f"not trained: {'; '.join(words)}",
+        (1, 0),
+        (-2, 3),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+    )
+    box = text.get_window_extent()
+    return [Box(box.x0, box.y0, box.x1, box.y1)]
+
+
+def _draw_labels(
+    axes: Axes,
+    points: Sequence[Point],
+    front: Sequence[Point],
+    floor: Sequence[Box],
+    machine: str | None,
+) -> int:
+    """How many have found room, the first ones first."""
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    texts = [
+        shown_name(point.name) + (ELSEWHERE if point.machine != machine else "") for point in points
+    ]
+    anchors = [_at(axes, point.seconds, _percent(point)[0]) for point in points]
+    sizes = [text_size(figure, text) for text in texts]
+    frame = axes.get_window_extent()
+    placed = place(
+        anchors,
+        sizes,
+        Box(frame.x0 + 2, frame.y0 + 2, frame.x1, frame.y1 + 8),
+        [*floor, *(_box(axes, point) for point in points)],
+        _front_boxes(axes, front),
+    )
+    for point, text, anchor, found in zip(points, texts, anchors, placed, strict=True):
+        if found is not None:
+            _write(axes, point, text, anchor, found)
+    return sum(found is not None for found in placed)
+
+
+def _write(axes: Axes, point: Point, text: str, anchor: tuple[float, float], found: Placed) -> None:
+    at = (point.seconds, _percent(point)[0])
+    x, y = found.box.x0 - anchor[0], found.box.y0 - anchor[1]
+    axes.annotate(text, at, (x, y), textcoords="offset points", ha="left", va="bottom")
+    if found.leader is not None:
+        axes.annotate(
+            "",
+            at,
+            (found.leader[0] - anchor[0], found.leader[1] - anchor[1]),
+            textcoords="offset points",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 3,
+            },
+        )
+
+
+def _at(axes: Axes, seconds: float, percent: float) -> tuple[float, float]:
+    """Where a point lies on the page, in points: figures are made with 72 dots an inch."""
+    x, y = axes.transData.transform((seconds, percent))
+    return float(x), float(y)
+
+
+def _box(axes: Axes, point: Point) -> Box:
+    """A point's marker and error bars."""
+    low, high = _ends(point)
+    x, y = _at(axes, point.seconds, _percent(point)[0])
+    left, right = _at(axes, min(point.train_s), low), _at(axes, max(point.train_s), high)
+    return Box(
+        min(x - MARKER, left[0]),
+        min(y - MARKER, left[1]),
+        max(x + MARKER, right[0]),
+        max(y + MARKER, right[1]),
+    )
+
+
+def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
+    """The steps of the front as thin boxes."""
+    corners = [_at(axes, point.seconds, _percent(point)[0]) for point in front]
+    ends = [*corners[1:], (axes.get_window_extent().x1, corners[-1][1])] if corners else []
+    flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in zip(corners, ends, strict=True)]
+    steep = [Box(x1, y0, x1, y1) for (_, y0), (x1, y1) in zip(corners, ends, strict=True)]
+    return flat + steep
+
+
+def _handle(group: int, text: str) -> Line2D:
+    return Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker=MARKERS[group % len(MARKERS)],
+        color=PALETTE[group % len(PALETTE)],
+        label=text,
+    )
+
+
+def _caption(
+    facts: FigureData, timed: Sequence[Point], machine: str | None, keys: Sequence[str]
+) -> str:
+    episodes = sorted({len(point.score.accuracy_E) for point in timed})
+    sentences = [
+        f"{facts.dataset}: accuracy on test classes against the time to train. Bars: 95 % interval "
+        f"over {' or '.join(f'{n:,}' for n in episodes)} test episodes, not over training seeds.",
+        "Line: Pareto front, of rows that no other row matches in both and exceeds in one; left "
+        "out of it are rows that are transductive, start from other images"
+        + (f", or were not timed on {machine}" if _elsewhere(timed, machine) else "")
+        + ".",
+    ]
+    if any(len(point.train_s) > 1 for point in timed):
+        sentences.append("Several seeds: mean time, and bars from the fastest to the slowest.")
+    if keys:
+        sentences.append(
+            f"Markers tell protocols apart ({', '.join(PROTOCOL[key] for key in keys)})."
+        )
+    if others := _elsewhere(timed, machine):
+        sentences.append(f"†: timed on {'; '.join(others)}.")
+    return " ".join([*sentences, facts.source])
+
+
+def _elsewhere(timed: Sequence[Point], machine: str | None) -> list[str]:
+    return sorted({str(point.machine) for point in timed if point.machine != machine})

@@ -1,0 +1,100 @@
+"""Columns and lines to the texts of a grid, and how each is to be shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fewshot.reporting.grid import Style, Workspace
+from fewshot.reporting.published import Published
+from fewshot.reporting.tables.columns import GAP, PUBLISHED
+from fewshot.reporting.tables.costs import Value
+from fewshot.reporting.tables.lines import Column, Line
+from fewshot.results.timing import Machine, Timing, machines_in
+from fewshot.units import HOLE, letter, percent, signed
+
+MARK = "~"
+"""Stands before a time that was disturbed."""
+Numbers = Mapping[tuple[int, str], Published]
+"""What others published, by the place of a row and its column."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The texts of a table. letters: of the machines that times were taken on, if there are
+    several. timings: those of all times in it. has_parts: whether any is the mean of some of its
+    trainings or tests alone.
+    """
+
+    header: list[str]
+    lines: list[list[str]]
+    styles: dict[Workspace, Style]
+    letters: dict[Machine, str]
+    timings: list[Timing]
+    has_parts: bool
+
+    @property
+    def has_best(self) -> bool:
+        """Whether any score is marked as the best."""
+        return "best" in self.styles.values()
+
+
+def lay_out(
+    columns: Sequence[Column], lines: Sequence[Line], best: Mapping[tuple[int, str], bool]
+) -> Layout:
+    """The texts of these columns. best: by the place of a row and its column."""
+    timings = [v.timing for column in columns for v in column.values if v.timing is not None]
+    letters = machine_letters(timings)
+    styles: dict[Workspace, Style] = {}
+    for j, column in enumerate(columns):
+        for i, (line, value) in enumerate(zip(lines, column.values, strict=True)):
+            if value.text == HOLE:
+                styles[i, j] = "hole"
+            elif value.timing is not None and value.timing.disturbed:
+                styles[i, j] = "mark"
+            elif best.get((line.place, line.scores.get(column.header, ""))):
+                styles[i, j] = "best"
+    texts = [[marked(column.values[i], letters) for column in columns] for i in range(len(lines))]
+    header = [column.header for column in columns]
+    has_parts = any(value.is_part for column in columns for value in column.values)
+    return Layout(header, texts, styles, letters, timings, has_parts)
+
+
+def with_published(
+    columns: Sequence[Column], lines: Sequence[Line], numbers: Numbers
+) -> list[Column]:
+    """Beside each column of scores for which others published some, these, and the gap to them."""
+    out = []
+    for column in columns:
+        out.append(column)
+        beside = [numbers.get((x.place, x.scores.get(column.header, ""))) for x in lines]
+        if any(number is not None for number in beside):
+            pairs = [_beside(x, column, n) for x, n in zip(lines, beside, strict=True)]
+            out += [
+                Column(name, (name,), tuple(pair[k] for pair in pairs))
+                for k, name in enumerate((PUBLISHED, GAP))
+            ]
+    return out
+
+
+def _beside(line: Line, column: Column, number: Published | None) -> tuple[Value, Value]:
+    if number is None:
+        return Value(HOLE, None), Value(HOLE, None)
+    gap = line.row.scores[line.scores[column.header]].mean - number.accuracy
+    shown = percent(number.accuracy, number.ci95, digits=1)
+    return Value(*shown), Value(*signed(gap, digits=1))
+
+
+def machine_letters(timings: Sequence[Timing]) -> dict[Machine, str]:
+    """A capital letter for each machine that times were taken on; none where there is but one."""
+    machines = machines_in(timings)
+    if len(machines) < 2:
+        return {}
+    return {machine: letter(i).upper() for i, machine in enumerate(machines)}
+
+
+def marked(value: Value, letters: Mapping[Machine, str]) -> str:
+    """The text of a value; of a time, with what forbids to hold it against others."""
+    if value.timing is None:
+        return value.text
+    mark = MARK if value.timing.disturbed else ""
+    machine = f" {letters[value.timing.machine]}" if letters else ""
+    return f"{mark}{value.text}{machine}"

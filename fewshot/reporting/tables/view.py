@@ -1,0 +1,86 @@
+"""What of the cells a table shows, and in what order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fewshot.errors import UserError, unknown_name
+from fewshot.results.files import CellResult
+from fewshot.results.protocol import PROTOCOL, shown
+from fewshot.results.rows import dataset_of, table_rows
+from fewshot.results.timing import machines_of
+
+GROUPS = ("backbone", "dataset", "learner", "protocol")
+
+
+@dataclass(frozen=True)
+class View:
+    """columns: names of `columns.COLUMNS`, None for the usual ones. sort: a column to sort by,
+    None for the best of the last score first. where: "key=value,value" that each cell must meet.
+    group: one of GROUPS. target: the validation accuracy of the time to it, None for that of each
+    cell's own benchmark.
+    """
+
+    columns: tuple[str, ...] | None = None
+    sort: str | None = None
+    where: tuple[str, ...] = ()
+    group: str | None = None
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UserError for what no table can show; columns are looked at by `columns`."""
+        if self.group is not None and self.group not in GROUPS:
+            raise unknown_name("group", self.group, GROUPS)
+        if self.target is not None and not 0 < self.target <= 1:
+            raise UserError(
+                f"target {self.target:g}: an accuracy is above 0 and at most 1, such as 0.6"
+            )
+
+
+Facts = Callable[[CellResult], set[str]]
+KEYS: dict[str, Facts] = {
+    "benchmark": lambda cell: {cell.run["config"]["benchmark"]},
+    "dataset": lambda cell: {dataset_of(cell)},
+    "learner": lambda cell: {cell.run["config"]["training"]["learner"]},
+    "backbone": lambda cell: {cell.run["config"]["training"]["backbone"]},
+    "seed": lambda cell: {str(cell.run["config"]["training"]["seed"])},
+    "n_way": lambda cell: {str(cell.run["config"]["scoring"]["n_way"])},
+    "n_shot": lambda cell: {str(cell.run["config"]["scoring"]["n_shot"])},
+    "n_query": lambda cell: {str(cell.run["config"]["scoring"]["n_query"])},
+    "machine": lambda cell: {machine.fingerprint for machine in machines_of(cell.run)},
+}
+"""What cells are chosen by, besides `label` and what `PROTOCOL` has. A cell is kept when all that
+is true of it is among the values: one trained on a machine and scored on another has two.
+"""
+
+
+def kept_cells(cells: Sequence[CellResult], where: Sequence[str]) -> list[CellResult]:
+    """Those that meet every condition.
+
+    Raises UserError for a condition that is none, a key or a value that no cell has, and where
+    no cell is left.
+    """
+    kept = list(cells)
+    for condition in where:
+        key, equals, values = condition.partition("=")
+        if not equals:
+            raise UserError(f"--where '{condition}': expected key=value")
+        facts = _facts(key, cells)
+        known = set[str]().union(*(facts(cell) for cell in cells))
+        wanted = set(values.split(","))
+        for value in sorted(wanted - known):
+            raise unknown_name(key, value, (name or "(none)" for name in known))
+        kept = [cell for cell in kept if facts(cell) <= wanted]
+    if not kept:
+        raise UserError(f"no cell is left by --where {' --where '.join(where)}")
+    return kept
+
+
+def _facts(key: str, cells: Sequence[CellResult]) -> Facts:
+    if key == "label":
+        labels = {cell_id: row.label for row in table_rows(cells) for cell_id in row.cell_ids}
+        return lambda cell: {labels[cell.run["cell"]]}
+    if key in PROTOCOL and key not in KEYS:
+        return lambda cell: {shown(cell.run["protocol"].get(key))}
+    if key not in KEYS:
+        raise unknown_name("--where key", key, ["label", *KEYS, *PROTOCOL])
+    return KEYS[key]

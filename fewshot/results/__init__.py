@@ -1,0 +1,1 @@
+"""Cells on disk, and the table rows and comparisons made of them. Needs no torch."""

@@ -1,0 +1,186 @@
+"""Is the difference real? Rows of a table against each other, over the same episodes.
+
+Needs neither torch nor images.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from fewshot.errors import UserError
+from fewshot.results.files import CellResult
+from fewshot.results.protocol import unlike
+from fewshot.results.rivals import Contrast, best_rivals, count_pairs, deciding_p, permutation_p
+from fewshot.results.rows import TableRow, column_names, table_rows
+from fewshot.statistics.holm import holm
+from fewshot.statistics.intervals import Interval, difference_of_means, mean_ci95
+from fewshot.statistics.paired import Paired, paired_each
+from fewshot.statistics.permutation import RESAMPLES
+from fewshot.units import HOLE
+
+SIGNIFICANCE = 0.05
+RESAMPLES_PER_TEST = 100
+"""At least so many for each test of a family: a p that Holm raises must be able to stay small."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """TableRow `a` against row `b` in one column; differences are `a` less `b`, in fractions.
+
+    refused: in what their protocols differ, where that forbids a verdict. mixed: the same, where
+    it was allowed. over_episodes: None if refused. holm_p: the permutation test's p, corrected
+    for all tests that were asked for together. over_seeds: Welch's interval, nan with one seed.
+    over_data: over episodes that share no image; None where a cell has none.
+    """
+
+    column: str
+    a: str
+    b: str
+    refused: tuple[str, ...]
+    mixed: tuple[str, ...]
+    over_episodes: Paired | None
+    holm_p: float | None
+    over_seeds: Interval | None
+    over_data: Interval | None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.over_episodes is None or self.holm_p is None:
+            return f"refused: {'; '.join(self.refused)}"
+        if self.holm_p > SIGNIFICANCE:
+            return "no difference found"
+        better = f"{self.a if self.over_episodes.mean > 0 else self.b} is better"
+        return better if self.holds_over_seeds else f"{better} on these episodes"
+
+    @property
+    def holds_over_seeds(self) -> bool:
+        """Whether other trainings would tell the same: Welch's interval is on one side of 0.
+
+        Not with a single seed, of which there is no interval.
+        """
+        seeds = self.over_seeds
+        return seeds is not None and abs(seeds.mean) > seeds.ci95  # never above nan
+
+
+def compare(
+    cells: Sequence[CellResult],
+    a: str | None = None,
+    b: str | None = None,
+    allow_mixed: bool = False,
+) -> list[Comparison]:
+    """Rows `a` and `b` in every column that both have; without names, all pairs of rows.
+
+    A row is named by its cell's id, by its learner, or as a comparison shows it.
+    Pairs whose protocols differ are refused, unless `allow_mixed`. Raises UserError for an
+    unknown or ambiguous name, and for two rows that share no column.
+    """
+    rows = table_rows(cells)
+    if a is not None and b is not None:
+        pairs = [(_find(a, rows), _find(b, rows))]
+        if pairs[0][0] is pairs[0][1]:
+            raise UserError(f"'{a}' and '{b}' are the same row: {row_name(pairs[0][0])}")
+    else:
+        pairs = list(combinations(rows, 2))
+    met = [
+        (column, one, other)
+        for column in column_names(rows)
+        for one, other in pairs
+        if column in one.scores and column in other.scores
+    ]
+    if not met:
+        raise UserError("no two rows share a data set and an episode shape: nothing to compare")
+    differ = [tuple(unlike(o.scores[c].protocol, t.scores[c].protocol)) for c, o, t in met]
+    tested = [i for i, fields in enumerate(differ) if allow_mixed or not fields]
+    outcomes = _test([met[i] for i in tested])
+    adjusted = holm([outcome.permutation_p for outcome in outcomes])
+    by_place = dict(zip(tested, zip(outcomes, adjusted, strict=True), strict=True))
+    return [
+        _comparison(place, fields, by_place.get(i))
+        for i, (place, fields) in enumerate(zip(met, differ, strict=True))
+    ]
+
+
+def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
+    """For each row and column, whether the best row of its protocol does not beat it.
+
+    By the paired permutation test, at 5 %, with Holm's correction over all pairs of the table: the
+    best row is known as such from the same episodes, so every pair has had its chance. A row
+    without a rival under its protocol is not in the result.
+    """
+    out: dict[tuple[int, str], bool] = {}
+    held: list[Contrast] = []
+    for column in column_names(rows):
+        for i, rival in best_rivals(rows, column).items():
+            out[i, column] = True
+            if rival.scores[column].mean > rows[i].scores[column].mean:
+                held.append(Contrast(i, column, rival, rows[i]))
+    tests = sum(count_pairs(rows, column) for column in column_names(rows))
+    p_values = deciding_p(held, SIGNIFICANCE, _resamples(tests), tests)
+    for test, p in zip(held, holm(p_values, tests), strict=True):
+        out[test.place, test.column] = p > SIGNIFICANCE
+    return out
+
+
+def row_name(row: TableRow) -> str:
+    """A row in a comparison: its learner, label and backbone."""
+    return row.name if row.backbone == HOLE else f"{row.name}/{row.backbone}"
+
+
+Met = tuple[str, TableRow, TableRow]
+
+
+def _test(met: Sequence[Met]) -> list[Paired]:
+    """The pairs of a column are resampled together, since they have the same episodes."""
+    held = [Contrast(i, column, one, other) for i, (column, one, other) in enumerate(met)]
+    p_values = permutation_p(held, _resamples(len(met)))
+    outcomes: dict[int, Paired] = {}
+    for column in dict.fromkeys(test.column for test in held):
+        own = [test for test in held if test.column == column]
+        d_ER = np.stack([test.differences for test in own], axis=1)
+        found = paired_each(d_ER, p_R=[p_values[test.place] for test in own])
+        outcomes |= zip((test.place for test in own), found, strict=True)
+    return [outcomes[i] for i in range(len(met))]
+
+
+def _resamples(tests: int) -> int:
+    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
+
+
+def _comparison(
+    place: Met, fields: tuple[str, ...], outcome: tuple[Paired, float] | None
+) -> Comparison:
+    column, one, other = place
+    a, b = one.scores[column], other.scores[column]
+    if outcome is None:
+        return Comparison(
+            column, row_name(one), row_name(other), fields, (), None, None, None, None
+        )
+    data = None
+    if a.disjoint_E is not None and b.disjoint_E is not None:
+        data = mean_ci95(a.disjoint_E - b.disjoint_E)
+    return Comparison(
+        column,
+        row_name(one),
+        row_name(other),
+        refused=(),
+        mixed=fields,
+        over_episodes=outcome[0],
+        holm_p=outcome[1],
+        over_seeds=difference_of_means(a.by_seed, b.by_seed),
+        over_data=data,
+    )
+
+
+def _find(name: str, rows: Sequence[TableRow]) -> TableRow:
+    """The row of this name. Raises UserError if there is none, or if there are several."""
+    exact = [row for row in rows if name in (*row.cell_ids, row_name(row))]
+    named = exact or [row for row in rows if name in (row.name, row.learner)]
+    plain = [row for row in named if not row.label] or named
+    if len(plain) == 1:
+        return plain[0]
+    known = ", ".join(f"'{row_name(row)}'" for row in (plain or rows))
+    problem = "stands for several rows" if plain else "is no row here"
+    raise UserError(f"'{name}' {problem}: {known}")

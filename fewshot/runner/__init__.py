@@ -1,0 +1,1 @@
+"""A benchmark: read, validated, run cell by cell."""

@@ -1,0 +1,1 @@
+"""The contract of a learner as checks that anyone can run."""

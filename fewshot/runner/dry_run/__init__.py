@@ -1,0 +1,1 @@
+"""What a benchmark will cost on this machine, before it is run."""

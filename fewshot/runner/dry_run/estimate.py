@@ -1,0 +1,236 @@
+"""What `run` would do, and what it would cost on the machine at hand; nothing is trained."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from fewshot import machine
+from fewshot.episodes.sampling import Split
+from fewshot.errors import UserError
+from fewshot.harness.recipe import Scoring
+from fewshot.protocols import FeatureLearner, Learner
+from fewshot.results.files import TRAINING_FILES, is_complete
+from fewshot.runner.cells import Cell, Training
+from fewshot.runner.dry_run.flops import (
+    Cost,
+    DataSize,
+    Step,
+    data_size,
+    embedding_units,
+    episode_units,
+    estimate,
+    scored_episodes,
+    scored_images,
+    step_images,
+    step_units,
+    unit_flops,
+)
+from fewshot.runner.workspace import Workspace, how_to_get, is_current, is_trained, missing_data
+
+State = Literal["done", "to do", "no data"]
+RateOf = Callable[[Training, type[Learner], int, int], float]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What would become of a cell.
+
+    missing: data sets that are not there. training: its cost; None where the training is done or
+    shared with a cell above, or where there is none. scoring: None where the cell is done.
+    unknown: why there is no estimate.
+    """
+
+    cell: Cell
+    state: State
+    missing: tuple[str, ...] = ()
+    training: Cost | None = None
+    scoring: Cost | None = None
+    unknown: str = ""
+
+
+def forecast(
+    cells: Sequence[Cell], place: Workspace, device: torch.device, force: bool, rate_of: RateOf
+) -> list[Forecast]:
+    """What `run_cells` would do with each cell, and its cost.
+
+    rate_of: operations a second of a training's backbone, from image size and batch: `Rates.of`.
+    """
+    estimator = _Estimator(place, device, rate_of)
+    counted: set[str] = set()
+    found = []
+    for cell in cells:
+        missing = tuple(missing_data(cell, place.data_dir))
+        if not force and _is_done(cell, place, missing):
+            found.append(Forecast(cell, "done", missing))
+            continue
+        state: State = "no data" if missing else "to do"
+        training, scoring, unknown = None, None, ""
+        trained = not force and _is_trained(cell.training, place, missing)
+        try:
+            scoring = estimator.scoring(cell)
+            if not trained and cell.training.id not in counted:
+                training = estimator.training(cell.training)
+        except UserError:
+            raise
+        except Exception as error:  # of a learner from outside the suite
+            unknown = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        counted.add(cell.training.id)
+        found.append(Forecast(cell, state, missing, training, scoring, unknown))
+    return found
+
+
+def _is_done(cell: Cell, place: Workspace, missing: tuple[str, ...]) -> bool:
+    """Of a cell without its data nobody can say whether other images would be found today."""
+    return is_complete(place.cell_folder(cell)) if missing else is_current(cell, place)
+
+
+def _is_trained(training: Training, place: Workspace, missing: tuple[str, ...]) -> bool:
+    if missing:
+        return is_complete(place.training_folder(training), TRAINING_FILES)
+    return is_trained(training, place)
+
+
+class _Estimator:
+    """Costs of trainings and cells; whatever several share is counted once."""
+
+    def __init__(self, place: Workspace, device: torch.device, rate_of: RateOf) -> None:
+        self._place, self._device, self._rate_of = place, device, rate_of
+        self._known: dict[str, Any] = {}
+
+    def training(self, training: Training) -> Cost | None:
+        """A training with its validations; None for a learner that is not trained."""
+        cls, recipe = self._place.learners[training.learner], training.recipe
+        if cls.trains_on == "nothing":
+            return None
+        if not (recipe.steps or recipe.images or recipe.seconds):
+            raise UserError(f"{training.id}: the recipe has no budget: steps, images or seconds")
+        size, network = self._size(training.dataset), _network(training)
+        batch = f"{recipe.train_shape} {recipe.episodes_per_step} {recipe.batch_size}"
+        units = self._once(f"step {network} {batch}", lambda: step_units(training, cls))
+        validation = self._scoring_units(training, recipe.val_scoring, size, "val")
+        flops = self._unit_flops(training, size.image_size)
+        step = Step(step_images(recipe, cls), units * self._mean_flops(training, size))
+        return estimate(recipe, step, validation * flops, self._rate(training, size))
+
+    def scoring(self, cell: Cell) -> Cost:
+        """Scoring a cell on its test episodes."""
+        training, size = cell.training, self._size(cell.scored_on)
+        units = self._scoring_units(training, cell.scoring, size, "test")
+        if not units:
+            return Cost()
+        flops = units * self._unit_flops(training, size.image_size)
+        return Cost(0, flops, flops / self._rate(training, size))
+
+    def _scoring_units(
+        self, training: Training, scoring: Scoring, size: DataSize, split: Split
+    ) -> float:
+        cls, network = self._place.learners[training.learner], _network(training)
+        images, copies = size.images[split], scoring.support_copies
+        if issubclass(cls, FeatureLearner):
+            of_image = self._once(network, lambda: embedding_units(training, cls))
+            return scored_images(scoring, images) * of_image
+        shape = replace(scoring.shape, n_shot=scoring.n_shot * max(1, copies))
+        key = f"episode {network} {shape}"
+        of_episode = self._once(key, lambda: episode_units(training, cls, shape))
+        return scored_episodes(scoring, images, disjoint=split == "test") * of_episode
+
+    def _mean_flops(self, training: Training, size: DataSize) -> float:
+        """Of one training image, where a part of them is smaller."""
+        since, flops = 0.0, 0.0
+        for until, edge in (*training.recipe.image_sizes, (1.0, size.image_size)):
+            flops += (until - since) * self._unit_flops(training, edge)
+            since = until
+        return flops
+
+    def _unit_flops(self, training: Training, px: int) -> float:
+        cls = self._place.learners[training.learner]
+        key = f"unit {training.backbone} {training.backbone_options} {px}"
+        return self._once(key, lambda: unit_flops(training, cls, px))
+
+    def _rate(self, training: Training, size: DataSize) -> float:
+        cls, recipe = self._place.learners[training.learner], training.recipe
+        if cls.trains_on == "images":
+            images = recipe.batch_size
+        else:
+            images = recipe.n_way * (recipe.n_shot + recipe.n_query)
+            # An inner loop takes one episode after another on a CPU, and all at once on a GPU.
+            if not cls.differentiable_norm or self._device.type == "cuda":
+                images *= recipe.episodes_per_step
+        return self._rate_of(training, cls, size.image_size, images)
+
+    def _size(self, dataset: str) -> DataSize:
+        return self._once(f"size {dataset}", lambda: data_size(dataset, self._place.data_dir))
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._known:
+            self._known[key] = make()
+        known: T = self._known[key]
+        return known
+
+
+def _network(training: Training) -> str:
+    """What of a training decides how often its network is run for an image."""
+    t = training
+    return f"{t.backbone} {t.backbone_options} {t.learner} {t.learner_options}"
+
+
+# Words ---------------------------------------------------------------------------------------
+
+
+def lines_of(found: Sequence[Forecast], device: torch.device) -> list[str]:
+    """A line a cell, its id first, and the sums of what is to do and of what has no data."""
+    width = max(len(f.cell.id) for f in found)
+    lines = [f"{f.cell.id:{width}}  {_words(f)}".rstrip() for f in found]
+    about = machine.describe(device)
+    place = about["gpu"] or f"{about['processor']}, {about['threads']} threads"
+    lines.append("")
+    for state in ("to do", "no data"):
+        part = [f for f in found if f.state == state]
+        if part or state == "to do":
+            lines.append(f"{state}: {_sum(part)}" + (f" on {place}" if part else ""))
+    return lines
+
+
+def _words(f: Forecast) -> str:
+    if f.state == "done":
+        return "done"
+    parts = [how_to_get(name) for name in f.missing]
+    if f.unknown:
+        return "  ".join([f.state, "; ".join([*parts, f"no estimate ({f.unknown})"])])
+    parts += [f"training {cost_words(f.training)}"] if f.training else []
+    parts += [f"scoring {_time(f.scoring.seconds)}"] if f.scoring else []
+    return "  ".join([f.state, "; ".join(parts)])
+
+
+def _sum(part: Sequence[Forecast]) -> str:
+    costs = [c for f in part for c in (f.training, f.scoring) if c]
+    trainings = sum(f.training is not None for f in part)
+    counts = f"{len(part)} cells, {trainings} trainings"
+    unknown = sum(bool(f.unknown) for f in part)
+    more = f", and {unknown} cells without an estimate" if unknown else ""
+    return f"{counts}: {cost_words(sum(costs, Cost()))}{more}" if part else counts
+
+
+def cost_words(cost: Cost) -> str:
+    """Images, operations and hours."""
+    return f"{cost.images:,} images, {_flops(cost.flops)}, {_time(cost.seconds)}"
+
+
+def _flops(flops: float) -> str:
+    for size, prefix in ((1e18, "E"), (1e15, "P")):
+        if flops >= size:
+            return f"{flops / size:.1f} {prefix}FLOP"
+    return f"{flops / 1e12:.1f} TFLOP"
+
+
+def _time(seconds: float) -> str:
+    """Hours, where it takes hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.1f} min"
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"

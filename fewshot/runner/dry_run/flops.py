@@ -1,0 +1,213 @@
+"""What a cell will cost: images, floating-point operations, and hours on the machine at hand.
+
+Operations are those of matrix products and convolutions, as PyTorch counts them over the learner's
+own outer step, inner loops included. Hours are operations over a rate: `rates` measures it.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from fewshot.data import DATASETS, available, open_source
+from fewshot.data.sources import tiered_imagenet
+from fewshot.episodes.sampling import SPLITS, EpisodeShape, Split
+from fewshot.harness.recipe import Recipe, Scoring
+from fewshot.protocols import Batch, EpisodeBatch, FeatureLearner, ImageBatch, Learner
+from fewshot.runner.build import build_backbone, new_learner
+from fewshot.runner.cells import Training
+
+SMALL_PX = 16  # images that a learner is run on to see what it does with its backbone
+FEW_IMAGES = 8  # where operations are the sum over images
+N_CLASSES = 64  # trained on, or as many as an episode has
+IMAGES_PER_CLASS = 600  # of a data set that is not here, as of CIFAR-100 and miniImageNet
+OTHER_IMAGES = {"tiered-imagenet": tiered_imagenet.IMAGES}
+
+L = TypeVar("L", bound=Learner)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Images trained on, floating-point operations, and seconds."""
+
+    images: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.images + other.images, self.flops + other.flops, self.seconds + other.seconds
+        )
+
+
+class Step(NamedTuple):
+    """One outer step: its images and operations."""
+
+    images: int
+    flops: float
+
+
+def estimate(recipe: Recipe, step: Step, validation_flops: float, rate: float) -> Cost:
+    """A whole training with its validations, at `rate` operations a second.
+
+    It ends when the first of the recipe's budgets is used up, which validations do not count in.
+    """
+    budgets = (
+        recipe.steps,
+        recipe.images and math.ceil(recipe.images / step.images),
+        recipe.seconds and math.ceil(recipe.seconds * rate / step.flops),
+    )
+    steps = min(budget for budget in budgets if budget)
+    validations = recipe.validations
+    if recipe.validate_every_s:
+        validations = math.ceil(steps * step.flops / rate / recipe.validate_every_s)
+    flops = steps * step.flops + validations * validation_flops
+    return Cost(steps * step.images, flops, flops / rate)
+
+
+def scored_images(scoring: Scoring, split_images: int) -> int:
+    """Images to embed for scoring with features: a split, and augmented copies of it."""
+    return (1 + scoring.support_copies) * split_images
+
+
+def scored_episodes(scoring: Scoring, split_images: int, disjoint: bool) -> int:
+    """Episodes to adapt to: `disjoint` adds those that share no image."""
+    images = scoring.n_way * (scoring.n_shot + scoring.n_query)
+    return scoring.episodes + (split_images // images if disjoint else 0)
+
+
+class DataSize(NamedTuple):
+    """Edge of an image in pixels, and images of each split."""
+
+    image_size: int
+    images: Mapping[Split, int]
+
+
+def data_size(name: str, data_dir: Path) -> DataSize:
+    """Of a data set that is here; of one that is not, as it is known to be."""
+    if name in available(data_dir):
+        sources = {split: open_source(name, split, data_dir) for split in SPLITS}
+        images = {split: int(source.class_sizes.sum()) for split, source in sources.items()}
+        return DataSize(sources["train"].image_size, images)
+    known = DATASETS[name]
+    assert known.split is not None  # it comes with the images of users' own data sets alone
+    class_split = known.split()
+    alike = {split: IMAGES_PER_CLASS * len(class_split.classes(split)) for split in SPLITS}
+    return DataSize(known.image_size, OTHER_IMAGES.get(name, alike))
+
+
+# Operations in units of the backbone's forward and backward for one image ---------------------
+
+
+def step_units(training: Training, cls: type[Learner]) -> float:
+    """One outer step of a training. Raises whatever the learner's loss raises."""
+    counted, recipe = training.recipe.train_shape, training.recipe
+    if issubclass(cls, FeatureLearner):
+        counted = EpisodeShape(counted.n_way, 1, 1)  # to embed an image costs the same in all
+    batch: Batch = _images(FEW_IMAGES) if cls.trains_on == "images" else _episode(counted)
+
+    def loss(learner: Learner) -> None:
+        learner.train().loss(batch).backward()
+
+    # A sum over images; or over episodes, of which one is counted.
+    images = FEW_IMAGES if isinstance(batch, ImageBatch) else batch.y_TM.numel()
+    return _units(loss, training, cls) / images * step_images(recipe, cls)
+
+
+def step_images(recipe: Recipe, cls: type[Learner]) -> int:
+    """Images of one outer step."""
+    if cls.trains_on == "images":
+        return recipe.batch_size
+    return recipe.episodes_per_step * recipe.n_way * (recipe.n_shot + recipe.n_query)
+
+
+def embedding_units(training: Training, cls: type[FeatureLearner]) -> float:
+    """To embed an image."""
+
+    def embed(learner: FeatureLearner) -> None:
+        with torch.no_grad():
+            learner.eval().embed(_images(FEW_IMAGES).x_ICHW)
+
+    return _units(embed, training, cls) / FEW_IMAGES
+
+
+def episode_units(training: Training, cls: type[Learner], shape: EpisodeShape) -> float:
+    """To adapt to one episode and to predict its queries."""
+
+    def score(learner: Learner) -> None:
+        x_TMCHW, y_TM, _, s = _episode(shape)
+        with torch.no_grad():
+            state = learner.eval().adapt(x_TMCHW[:, :s], y_TM[:, :s], shape.n_way)
+            learner.predict(state, x_TMCHW[:, s:])
+
+    return _units(score, training, cls)
+
+
+def _units(work: Callable[[L], None], training: Training, cls: type[L]) -> float:
+    """Operations of what `work` does with a learner, over those of `unit_flops`.
+
+    Counted on small images. The ratio is that of images of any size but for heads, whose share
+    depends on the number of features: few operations beside convolutions. To count at full size,
+    on tensors without numbers, would be exact, but takes longer, and solvers that stop when they
+    are done cannot do without.
+    """
+    n_classes = max(N_CLASSES, training.recipe.n_way)
+    learner = new_learner(_plainly(training), cls, SMALL_PX, n_classes)
+    with warnings.catch_warnings(), one_thread():
+        warnings.simplefilter("ignore")  # that an untrained network does badly is no news
+        return _count(lambda: work(learner)) / unit_flops(training, cls, SMALL_PX)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing by a second thread, and wait long for it on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def unit_flops(training: Training, cls: type[Learner], image_size: int) -> float:
+    """Operations of the backbone's forward and backward, an image; nothing is computed."""
+    with torch.device("meta"):
+        backbone = build_backbone(_plainly(training), cls, image_size).train()
+        x_ICHW = torch.empty(FEW_IMAGES, 3, image_size, image_size)
+        return _count(lambda: backbone(x_ICHW).sum().backward()) / FEW_IMAGES
+
+
+def _plainly(training: Training) -> Training:
+    """The same operations where there is no autocast (without numbers, or on an old processor),
+    and as they are defined: other ways to compute a convolution do not make its training smaller.
+    """
+    return replace(
+        training, recipe=replace(training.recipe, precision="fp32", convolutions="direct")
+    )
+
+
+def _images(images: int) -> ImageBatch:
+    """Small images of noise, of class 0."""
+    x_ICHW = torch.randn(images, 3, SMALL_PX, SMALL_PX)
+    return ImageBatch(x_ICHW, torch.zeros(images, dtype=torch.long))
+
+
+def _episode(shape: EpisodeShape) -> EpisodeBatch:
+    """One episode of small images of noise."""
+    labels_N = torch.arange(shape.n_way)
+    y_M = torch.cat([labels_N.repeat_interleave(n) for n in (shape.n_shot, shape.n_query)])
+    x_TMCHW = _images(len(y_M)).x_ICHW.unsqueeze(0)
+    n_support = shape.n_way * shape.n_shot
+    return EpisodeBatch(x_TMCHW, y_M.unsqueeze(0), labels_N.unsqueeze(0), n_support)
+
+
+def _count(work: Callable[[], None]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())

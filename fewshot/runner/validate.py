@@ -1,0 +1,113 @@
+"""A user's mistakes, found before any time is spent."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from fewshot.data import open_source
+from fewshot.episodes.sampling import EpisodeShape, Split
+from fewshot.episodes.source import EpisodeSource
+from fewshot.errors import UserError
+from fewshot.learners import LEARNERS
+from fewshot.learners.registry import Learners
+from fewshot.runner.build import build_backbone
+from fewshot.runner.cells import Cell
+
+SHOWN_CLASSES = 10  # of those that a warning names
+
+
+def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEARNERS) -> list[str]:
+    """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
+
+    Returns warnings: test classes that were trained on. Raises UserError for the first mistake.
+    Of the test split it reads which classes there are, and how many images of each.
+    """
+    warnings: dict[str, None] = {}
+    for cell in cells:
+        recipe, scoring = cell.training.recipe, cell.scoring
+        _check_ways(cell)
+        trains_on = learners[cell.training.learner].trains_on
+        dataset = cell.training.dataset
+        needs: list[tuple[str, Split, EpisodeShape]] = [(cell.scored_on, "test", scoring.shape)]
+        if trains_on != "nothing":
+            if not (recipe.steps or recipe.images or recipe.seconds):
+                raise UserError(f"{cell.id}: the recipe has no budget: steps, images or seconds")
+            needs.append((dataset, "val", recipe.val_scoring.shape))
+        if trains_on == "episodes":
+            needs.append((dataset, "train", recipe.train_shape))
+        for name, split, shape in needs:
+            _check_shape(open_source(name, split, data_dir), shape)
+        if trains_on != "nothing":
+            source = open_source(dataset, "train", data_dir)
+            test = open_source(cell.scored_on, "test", data_dir)
+            _check_image_sizes(cell, learners, source.image_size, test.image_size)
+            if seen := classes_trained_on(source, test):
+                warnings[_overlap_warning(source, test, seen)] = None
+    return list(warnings)
+
+
+def classes_trained_on(train: EpisodeSource, test: EpisodeSource) -> list[str]:
+    """The test classes that are, by name, among the training classes.
+
+    miniImageNet and tieredImageNet name classes by WordNet id, CIFAR-FS and FC100 by the names of
+    CIFAR-100; classes alike in meaning alone, as of the one pair and the other, are not found.
+    """
+    return sorted({*train.class_names} & {*test.class_names})
+
+
+def _overlap_warning(train: EpisodeSource, test: EpisodeSource, seen: Sequence[str]) -> str:
+    more = f" and {len(seen) - SHOWN_CLASSES} more" if len(seen) > SHOWN_CLASSES else ""
+    return (
+        f"warning: {train.dataset} to {test.dataset}: {len(seen)} of the {len(test.class_names)} "
+        f"test classes were trained on: {', '.join(seen[:SHOWN_CLASSES])}{more}"
+    )
+
+
+def _check_ways(cell: Cell) -> None:
+    """A head of fixed size meets episodes of its own number of ways alone."""
+    recipe, rows = cell.training.recipe, getattr(cell.training.learner_options, "n_way", None)
+    for name, n_way in (
+        ("recipe.n_way", recipe.n_way),
+        ("recipe.val_n_way", recipe.val_n_way),
+        ("scoring.n_way", cell.scoring.n_way),
+    ):
+        if rows is not None and n_way != rows:
+            raise UserError(f"{cell.id}: {name} = {n_way}, but learner_options.n_way = {rows}")
+
+
+def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
+    where = f"{source.dataset}, {source.split} split"
+    if len(source.class_names) < shape.n_way:
+        raise UserError(f"{where}: {len(source.class_names)} classes for {shape.n_way} ways")
+    smallest = int(source.class_sizes.argmin())
+    size, needed = int(source.class_sizes[smallest]), shape.n_shot + shape.n_query
+    if size < needed:
+        raise UserError(
+            f"{where}: class '{source.class_names[smallest]}' has {size} images, an episode of "
+            f"{shape.n_shot} shots and {shape.n_query} queries needs {needed}"
+        )
+
+
+def _check_image_sizes(cell: Cell, learners: Learners, trained_px: int, scored_px: int) -> None:
+    """The backbone must take the images, and give as many features of each size that it meets."""
+    training, cls = cell.training, learners[cell.training.learner]
+
+    def features(px: int) -> int:
+        with torch.device("meta"):  # no weights are drawn: only the number of features is asked for
+            return build_backbone(training, cls, px).out_dim
+
+    trained = features(trained_px)
+    if trained != (scored := features(scored_px)):
+        raise UserError(
+            f"{cell.id}: {training.backbone} trained on images of {trained_px} px gives {trained} "
+            f"features, and {scored} of the {scored_px} px of {cell.scored_on}: import that at "
+            f"{trained_px} px, or choose a backbone that pools over the whole image"
+        )
+    for _, edge in training.recipe.image_sizes:
+        if trained != (smaller := features(edge)):
+            raise UserError(
+                f"{cell.id}: recipe.image_sizes: {training.backbone} gives {smaller} features of "
+                f"images of {edge} px, and {trained} of {trained_px} px: choose a backbone that "
+                "pools over the whole image"
+            )

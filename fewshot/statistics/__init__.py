@@ -1,0 +1,1 @@
+"""Statistics of episodes: pure functions of arrays, numpy and scipy alone."""

@@ -1,0 +1,383 @@
+"""Reading class folders, zips and the CIFAR-100 archive, and opening what was imported."""
+
+import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.made_data import (
+    cifar_images,
+    dump_python2,
+    encode,
+    lay_out,
+    official_files,
+    pack,
+    picture,
+    tar,
+)
+from helpers.paths import SHARED_DATA
+from PIL import Image
+
+from fewshot import data
+from fewshot.data.fetch import ALTERNATIVES
+from fewshot.data.sources import cifar, folder
+from fewshot.data.sources.images import find_classes, load_image, read_class_folders
+from fewshot.data.sources.source import Asked, Reading
+from fewshot.data.store import Store, write_store
+from fewshot.data.untrusted.files import open_files
+from fewshot.episodes.sampling import SPLITS
+from fewshot.errors import UserError
+
+CLASSES = ("ant", "bee", "cat", "dog", "eel")
+
+
+def small_set(prefix: str = "") -> dict[str, bytes]:
+    """Five classes of three images, not in order."""
+    places = [(name, i) for i in (2, 0, 1) for name in reversed(CLASSES)]
+    return {f"{prefix}{c}/{i}.png": encode(seed) for seed, (c, i) in enumerate(places)}
+
+
+def read(source: Path, size: int = 8, resample: str | None = None) -> Reading:
+    files = open_files(source)
+    return read_class_folders(files, Asked(size, resample), find_classes(files.names))
+
+
+# -- folders and zips
+
+
+def test_a_folder_and_a_zip_give_the_same_store(tmp_path: Path) -> None:
+    files = small_set()
+    stores: list[Store] = []
+    for source in (lay_out(tmp_path / "set", files), pack(tmp_path / "set.zip", files)):
+        stores.append(write_store(tmp_path / f"store{len(stores)}", read(source), 8))
+    one, other = stores
+    assert one.class_names == CLASSES
+    assert one.fingerprint == other.fingerprint
+    assert (one.path / "images.npy").read_bytes() == (other.path / "images.npy").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "prefixes",
+    [
+        ("wrap/",),
+        ("a/b/",),
+        ("train/", "val/", "test/"),
+        ("Train/", "Validation/"),
+        ("wrap/train/", "wrap/test/"),
+        ("cifar100/data/",),
+    ],
+)
+def test_split_folders_are_merged_and_wrapping_ones_seen_through(
+    tmp_path: Path, prefixes: tuple[str, ...]
+) -> None:
+    names = sorted(small_set())
+    placed = {f"{prefixes[i % len(prefixes)]}{name}": name for i, name in enumerate(names)}
+    junk = ["__MACOSX/x.png", ".git/config", "ant/.DS_Store", "ant/Thumbs.db", "README.md"]
+    classes = find_classes([*placed, *junk, f"{prefixes[0]}labels.csv"])
+    assert [placed[name] for members in classes.values() for name in members] == names
+
+
+def test_a_class_may_be_named_like_a_split(tmp_path: Path) -> None:
+    assert list(find_classes(["train/1.png", "apple/1.png"])) == ["apple", "train"]
+    assert list(find_classes(["train/1.png", "test/1.png"])) == ["test", "train"]
+
+
+def test_notes_beside_class_folders_are_ignored() -> None:
+    notes = ["all/README.md", "all/splits/ravi/train.txt"]
+    assert list(find_classes(["all/data/ant/1.png", "all/data/bee/1.png", *notes])) == [
+        "ant",
+        "bee",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("ant/notes.txt", "ant/notes.txt: not an image"),
+        ("ant/model.bin", "ant/model.bin: not an image"),
+        ("ant/noname", "ant/noname: not an image"),
+        ("ant/sub/1.png", "ant/sub/1.png: not directly in a class folder"),
+        ("stray.png", "stray.png: not directly in a class folder"),
+    ],
+)
+def test_what_does_not_belong_is_named(tmp_path: Path, extra: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find_classes([*small_set(), extra])
+
+
+def test_mislabelled_wordnet_files_are_named() -> None:
+    good = ["n01532829/n0153282900000005.jpg", "n02051845/other.jpg"]
+    find_classes(good)
+    with pytest.raises(UserError, match="mislabelled: n02051845/n01532829_7.jpg"):
+        find_classes([*good, "n02051845/n01532829_7.jpg"])
+
+
+@pytest.mark.parametrize(
+    "member", ["../ant/9.png", "ant/../../9.png", "/ant/9.png", "C:/ant/9.png", "ant\\..\\9.png"]
+)
+def test_a_zip_that_leads_outside_is_refused(tmp_path: Path, member: str) -> None:
+    source = pack(tmp_path / "set.zip", {**small_set(), member: encode()})
+    with pytest.raises(UserError, match="leads out of the archive"):
+        read(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["set.zip"]
+
+
+def test_links_out_of_a_folder_are_refused(tmp_path: Path) -> None:
+    source = lay_out(tmp_path / "set", small_set())
+    secret = lay_out(tmp_path, {"secret.png": encode()}) / "secret.png"
+    (source / "ant/9.png").symlink_to(source / "ant/0.png")
+    assert "ant/9.png" in open_files(source).names
+    (source / "bee/9.png").symlink_to(secret)
+    with pytest.raises(UserError, match="bee/9.png: a link that leads out"):
+        open_files(source)
+    (source / "bee/9.png").unlink()
+    (source / "fox").symlink_to(source / "ant")
+    with pytest.raises(UserError, match="fox: a link to a folder"):
+        open_files(source)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", None])
+def test_sources_that_are_nothing(tmp_path: Path, content: bytes | None) -> None:
+    source = tmp_path / "set.zip"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(UserError, match="set.zip: (neither a folder nor a zip|no such file)"):
+        open_files(source)
+
+
+def test_an_empty_source_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no class folders"):
+        read(tmp_path)
+
+
+def test_a_damaged_zip_member_is_named(tmp_path: Path) -> None:
+    source = pack(tmp_path / "set.zip", small_set())
+    raw = source.read_bytes()
+    source.write_bytes(raw.replace(small_set()["bee/1.png"], bytes(len(small_set()["bee/1.png"]))))
+    with pytest.raises(UserError, match="bee/1.png: cannot be read"):
+        list(read(source).images(0, 15))
+
+
+# -- single images
+
+
+@pytest.mark.parametrize(
+    "suffix", ["png", "bmp", "ppm", "tif", "tiff", "jpg", "jpeg", "gif", "webp"]
+)
+def test_formats(suffix: str) -> None:
+    image = load_image(encode(1, suffix), f"ant/1.{suffix.upper()}", 8)
+    assert image.shape == (8, 8, 3)
+    assert image.dtype == np.uint8
+    if suffix in ("png", "bmp", "ppm", "tif", "tiff"):
+        assert np.array_equal(image, np.asarray(picture(1)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    file = io.BytesIO()
+    picture(0).convert(mode).save(file, "tiff")
+    assert load_image(file.getvalue(), "ant/1.tif", 8).shape == (8, 8, 3)
+
+
+def test_what_is_transparent_is_white() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(file, "png")
+    assert (load_image(file.getvalue(), "ant/1.png", 8) == 255).all()
+
+
+def test_another_format_than_the_name_says() -> None:
+    with pytest.raises(UserError, match=r"^x/y\.png: the name says PNG but the content is JPEG$"):
+        load_image(encode(0, "jpg"), "x/y.png", 8)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "gif", "tif", "ppm"])
+def test_truncated_images_are_named(suffix: str) -> None:
+    whole = encode(0, suffix, (64, 64))
+    for keep in (0, 1, 10, len(whole) // 2):
+        with pytest.raises(UserError, match="^x/y.*: truncated or not an image$"):
+            load_image(whole[:keep], f"x/y.{suffix}", 64)
+
+
+def test_sixteen_bits_are_refused() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 40000, np.uint16)).save(file, "png")
+    with pytest.raises(UserError, match="not 8 bits a channel"):
+        load_image(file.getvalue(), "x/y.png", 8)
+
+
+def test_the_size_must_fit_or_is_made_to() -> None:
+    wide = encode(0, size=(12, 8))
+    with pytest.raises(UserError, match=r"^x/y\.png: 12x8 pixels, not 8x8; --resample"):
+        load_image(wide, "x/y.png", 8)
+    resized = picture(0, (12, 8)).resize((8, 8), Image.Resampling.BICUBIC)
+    assert np.array_equal(load_image(wide, "x/y.png", 8, "bicubic"), np.asarray(resized))
+
+
+# -- downloads
+
+
+def test_every_data_set_that_is_not_drawn_can_be_fetched() -> None:
+    assert {name for name, known in data.DATASETS.items() if not known.drawn} == set(ALTERNATIVES)
+
+
+def test_what_was_fetched_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(data.DATASETS["fc100"], check=partial(cifar.check, per_class=1))
+    monkeypatch.setitem(data.DATASETS, "fc100", small)
+    official = official_files(cifar_images(1), dump_python2)
+    said: list[str] = []
+
+    def fetched(name: str, folder: Path, say: Callable[[str], None]) -> Path:
+        say(f"getting {name}")
+        return tar(folder / "cifar-100-python.tar.gz", official)
+
+    monkeypatch.setattr("fewshot.data.fetch.fetch_source", fetched)
+    store = data.fetch_dataset("fc100", tmp_path, said.append)
+    assert store.images_IHWC.shape == (100, 32, 32, 3)
+    assert said == [
+        "getting fc100",
+        "cifar-100-python.tar.gz: the official Python archive, 3 files",
+    ]
+
+
+# -- one's own images, and names
+
+
+def import_birds(directory: Path, split: str | None = "60/20/20", **options: Any) -> Any:
+    source = lay_out(directory / "photos", small_set())
+    return data.import_dataset("my-birds", source, directory / "data", split=split, **options)
+
+
+def test_own_images_are_resized_and_split(tmp_path: Path) -> None:
+    store = import_birds(tmp_path, size=12)
+    assert store.images_IHWC.shape == (15, 12, 12, 3)
+    assert "bicubic" in store.info["how"]
+    opened = [data.open_source("my-birds", part, tmp_path / "data") for part in SPLITS]
+    assert [len(source.class_names) for source in opened] == [3, 1, 1]
+    assert {name for source in opened for name in source.class_names} == set(CLASSES)
+    assert opened[0].mean == folder.MEAN
+    assert import_birds(tmp_path / "again").images_IHWC.shape == (15, 84, 84, 3)
+
+
+def test_own_images_with_a_split_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('train = ["eel", "ant"]\nval = ["bee"]\ntest = ["dog", "cat"]')
+    import_birds(tmp_path, str(mine))
+    mine.unlink()  # the store has a copy
+    assert data.open_source("my-birds", "train", tmp_path / "data").class_names == ("ant", "eel")
+    mine.write_text('train = ["eel", "ant"]\nval = ["bee"]\ntest = ["dog"]')
+    with pytest.raises(UserError, match="class 'cat' not in the split"):
+        import_birds(tmp_path, str(mine))
+
+
+@pytest.mark.parametrize("split", ["60/20", "nowhere.toml", "1/0/1"])
+def test_a_split_that_is_none(tmp_path: Path, split: str) -> None:
+    with pytest.raises(UserError, match="split"):
+        import_birds(tmp_path, split)
+    assert data.available(tmp_path / "data") == []
+
+
+def test_a_class_of_one_image_is_refused(tmp_path: Path) -> None:
+    lay_out(tmp_path / "photos", {"fox/0.png": encode()})
+    with pytest.raises(UserError, match="class 'fox' has 1 image"):
+        import_birds(tmp_path)
+
+
+def test_names_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unknown data set 'my-birds'"):
+        import_birds(tmp_path, None)
+    with pytest.raises(UserError, match="did you mean 'cifar-fs'"):
+        data.open_source("cifar-sf", "train", tmp_path)
+    with pytest.raises(UserError, match="unknown data set"):
+        data.import_dataset("../up", tmp_path, tmp_path, split="1/1/1")
+    with pytest.raises(UserError, match="leave --split out"):
+        data.import_dataset("fc100", tmp_path, tmp_path, split="1/1/1")
+    with pytest.raises(UserError, match="unknown way to resample 'cubic': did you mean 'bicubic'"):
+        import_birds(tmp_path, resample="cubic")
+    with pytest.raises(UserError, match="drawn, not imported"):
+        data.import_dataset("glyphs", tmp_path, tmp_path)
+    with pytest.raises(UserError, match="run `fewshot data import fc100 SOURCE`"):
+        data.open_source("fc100", "train", tmp_path)
+
+
+def test_glyphs_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def draw() -> Reading:
+        drawn.append(1)
+        time.sleep(0.1)
+        return data.glyphs.read(images_per_class=1)
+
+    monkeypatch.setitem(data.DATASETS, "glyphs", replace(data.DATASETS["glyphs"], drawn=draw))
+    with ThreadPoolExecutor(3) as pool:  # all of them find no store at first
+        opened = pool.map(lambda part: data.open_source("glyphs", part, tmp_path), SPLITS)
+        prints = {source.fingerprint for source in opened}
+    assert len(prints) == len(drawn) == 1
+    data.verify_dataset("glyphs", tmp_path)
+    assert data.fetch_dataset("glyphs", tmp_path).fingerprint in prints
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="cannot write"):
+        data.fetch_dataset("glyphs", tmp_path / "file")
+
+
+def test_where_the_data_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("FEWSHOT_DATA", raising=False)
+    assert data.data_dir().parts[-2:] == ("fewshot", "data")
+    monkeypatch.setenv("FEWSHOT_DATA", str(tmp_path))
+    assert data.data_dir() == tmp_path
+    assert data.data_dir(Path("here")) == Path("here")
+
+
+# -- the real images
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real images are not here")
+def test_real_cifar_imports_within_a_minute(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    store = data.import_dataset("cifar-fs", SHARED_DATA / "cifar100.zip", tmp_path)
+    assert time.perf_counter() - start < 60
+    assert store.images_IHWC.shape == (60_000, 32, 32, 3)
+    assert store.fingerprint == "b2d584679834efb7"
+    mean = store.images_IHWC.mean(axis=(0, 1, 2)) / 255
+    assert mean == pytest.approx(data.DATASETS["cifar-fs"].mean, abs=1e-3)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real images are not here")
+def test_real_cifar_is_the_same_from_its_archive(tmp_path: Path) -> None:
+    """The zip's images, written as the official archive has them, and as the binary one."""
+    store = data.import_dataset("fc100", SHARED_DATA / "cifar100.zip", tmp_path / "zip")
+    rows_IB = store.images_IHWC.transpose(0, 3, 1, 2).reshape(-1, cifar.PIXELS)
+    names = np.repeat(store.class_names, store.class_sizes)
+    shuffled = np.random.default_rng(0).permutation(len(names))
+    labels = [cifar.class_names().index(name) for name in names[shuffled]]
+    records = np.column_stack([np.zeros_like(labels), labels, rows_IB[shuffled]]).astype(np.uint8)
+    batches = {"train.bin": records[:50_000].tobytes(), "test.bin": records[50_000:].tobytes()}
+    listed = {"fine_label_names.txt": "\n".join(cifar.class_names()).encode()}
+    binary = tar(
+        tmp_path / "binary.tar.gz",
+        {f"cifar-100-binary/{n}": c for n, c in (batches | listed).items()},
+    )
+    again = data.import_dataset("fc100", binary, tmp_path / "binary")
+    assert again.fingerprint == store.fingerprint
+    assert np.array_equal(again.images_IHWC, store.images_IHWC)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real images are not here")
+def test_real_mini_imagenet_is_the_known_variant(tmp_path: Path) -> None:
+    data.import_dataset("mini-imagenet", SHARED_DATA / "miniimagenet.zip", tmp_path)
+    info = data.dataset_info("mini-imagenet", tmp_path)
+    assert (info["images"], info["fingerprint"]) == (60_000, "0b52cad883aa3d5d")
+    assert "WebP" in info["variant"]
+    assert "unknown" not in info["variant"]
