@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.cells import made_cell
-from helpers.learners import small_learner
+from helpers.learners import LEARNERS, small_learner
 from helpers.paths import ROOT
 from helpers.sources import make_source
 from scipy import stats
@@ -21,7 +21,6 @@ from fewshot import data
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.tensors import Images
 from fewshot.harness.recipe import Recipe
-from fewshot.learners import LEARNERS
 
 SPEED = ROOT / "benchmarks" / "speed"
 HELD = ("PIL images", "float tensors")
@@ -127,7 +126,7 @@ def test_images_of_another_scale_or_data_set_are_seen(scripts, marked, noise):
 
 def normalised(source, pixels=None):
     images = Images(source, torch.device("cpu"))
-    return images.normalized(images.pixels(source.rows) if pixels is None else pixels)
+    return images.normalized(images.pixels(source.indices) if pixels is None else pixels)
 
 
 def repeat_an_image(parts):

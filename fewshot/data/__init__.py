@@ -141,6 +141,22 @@ def open_source(name: str, split: Split, directory: Path, *, draw: bool = True) 
     return _source(name, split, *_open(name, directory, draw))
 
 
+def open_split(
+    name: str, split: Split = "train", *, data: Path | str | None = None
+) -> EpisodeSource:
+    """Return one split of a data set, opened in milliseconds; glyphs are drawn when first opened.
+
+    data: the folder of images ($FEWSHOT_DATA, or the user's cache).
+    Raises UserError when the data set is unknown, not imported or damaged.
+    """
+    return open_source(name, split, data_dir(Path(data) if data else None))
+
+
+def list_datasets() -> dict[str, str]:
+    """Return each known data set's name with a line on it."""
+    return {name: source.description for name, source in DATASETS.items()}
+
+
 def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:
     """The splits of glyphs with the first images of each class, drawn in memory in seconds."""
     reading = glyphs.read(images_per_class=per_class)
