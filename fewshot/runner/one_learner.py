@@ -69,6 +69,8 @@ def train(
     name, learners = LEARNER_REGISTRY.include(learner, workspace.learners)
     net, backbones = BACKBONE_REGISTRY.include(backbone, workspace.backbones)
     workspace = replace(workspace, learners=learners, backbones=backbones)
+    if learners[name].trains_on == "nothing":
+        raise UserError(f"{name} is not trained: there is nothing to do")
     training = Training(
         dataset=dataset,
         backbone=net,
