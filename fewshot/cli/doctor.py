@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from fewshot import __version__, machine
-from fewshot.data import DATASETS, available, data_dir
+from fewshot.data import available, data_dir
+from fewshot.data.catalogue import known_datasets
 
 OPTIONAL = {
     "plotly": "pip install 'fewshot[report]'",
@@ -42,16 +43,16 @@ def report(data: Path | None) -> str:
 
 
 def _data_states(data: Path | None) -> dict[str, str]:
-    present = available(data_dir(data))
+    present, datasets = available(data_dir(data)), known_datasets()
     states = {}
-    for name, source in DATASETS.items():
+    for name, source in datasets.items():
         if name in present:
             states[name] = "present"
         elif source.drawn:
             states[name] = "drawn when first used"
         else:
             states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
-    return states | {name: "present" for name in present if name not in DATASETS}
+    return states | {name: "present" for name in present if name not in datasets}
 
 
 def _optional_state(name: str) -> str:

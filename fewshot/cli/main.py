@@ -111,9 +111,9 @@ def version(
 def list_names(what: Listing) -> None:
     """List learners, backbones, datasets or benchmarks, a name and a line on each."""
     if what is Listing.datasets:
-        from fewshot.data import DATASETS
+        from fewshot.data.catalogue import known_datasets
 
-        described = {name: source.description for name, source in DATASETS.items()}
+        described = {name: source.description for name, source in known_datasets().items()}
     elif what is Listing.benchmarks:
         from fewshot.runner.benchmark_file import shipped_benchmarks
 
@@ -167,6 +167,7 @@ def run(
     Cells whose data sets are not there are left out, and named.
     """
     from fewshot.data import data_dir
+    from fewshot.data.catalogue import known_datasets
     from fewshot.learners.registry import known_learners, with_learner
     from fewshot.machine import keep_freed_memory
     from fewshot.reporting.tables import render
@@ -178,20 +179,20 @@ def run(
 
     name, learners = with_learner(learner) if learner else (None, known_learners())
     cells = load_cells(benchmark, settings or [], name, learners)
-    place = Workspace(results, data_dir(data), learners, image_memory)
+    place = Workspace(results, data_dir(data), learners, known_datasets(), image_memory)
     torch_device = choose_device(device, threads)
     keep_freed_memory()
     if dry_run:
-        runnable = [cell for cell in cells if not missing_data(cell, place.data_dir)]
-        for warning in check_cells(runnable, place.data_dir, learners):
+        runnable = [c for c in cells if not missing_data(c, place.data_dir, place.datasets)]
+        for warning in check_cells(runnable, place):
             say(warning)
         _print_forecast(cells, place, torch_device, force)
         return
     parts = part_cells(cells, place)
-    missing = parts.missing(place.data_dir)
+    missing = parts.missing(place)
     for data_set in missing:
         say(f"left out, not here: {data_set}")
-    for warning in check_cells(parts.runnable, place.data_dir, learners):
+    for warning in check_cells(parts.runnable, place):
         say(warning)
     try:
         summary = run_cells(parts.runnable, place, torch_device, say, force, train_only)
@@ -359,10 +360,11 @@ def report(
     The page needs no network. Episodes are shown of the data sets whose images are there.
     """
     from fewshot.data import data_dir
+    from fewshot.data.catalogue import known_datasets
     from fewshot.reporting.html import write_report
     from fewshot.results.files import read_cells
 
-    write_report(read_cells(folder), out, data_dir(data))
+    write_report(read_cells(folder), out, data_dir(data), known_datasets())
     print(out)
 
 
@@ -380,17 +382,18 @@ def episodes(
 ) -> None:
     """The first episodes of a data set as one picture; prints its file."""
     from fewshot.data import data_dir, open_source
+    from fewshot.data.catalogue import known_datasets
     from fewshot.episodes.sampling import EpisodeShape
     from fewshot.reporting.episode_picture import write_episodes
 
-    source = open_source(name, split.value, data_dir(data))
+    source = open_source(name, split.value, data_dir(data), known_datasets())
     write_episodes(source, EpisodeShape(way, shot, query), seed, count, out)
     print(out)
 
 
 @data_app.command("import")
 def data_import(
-    name: str,
+    name: Annotated[str, typer.Argument(help="A name, or FILE.py:NAME of a DataSource.")],
     source: Annotated[Path, typer.Argument(help="A folder, zip, tar or file, of any known form.")],
     data: DataOption = None,
     size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels, if another.")] = None,
@@ -407,35 +410,44 @@ def data_import(
 ) -> None:
     """Pack images into a store; the form they are in is recognised by their files' names."""
     from fewshot.data import data_dir, dataset_info, import_dataset
+    from fewshot.data.catalogue import with_dataset
 
+    name, datasets = with_dataset(name)
     import_dataset(
         name,
         source,
         data_dir(data),
+        datasets,
         size=size,
         split=split,
         resample=resample,
         lists=lists,
         say=say,
     )
-    _print_info(dataset_info(name, data_dir(data)))
+    _print_info(dataset_info(name, data_dir(data), datasets))
 
 
 @data_app.command("fetch")
-def data_fetch(name: str, data: DataOption = None) -> None:
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A name, or FILE.py:NAME of a DataSource.")],
+    data: DataOption = None,
+) -> None:
     """Download a data set from the first mirror that has it, and import it."""
     from fewshot.data import data_dir, dataset_info, fetch_dataset
+    from fewshot.data.catalogue import with_dataset
 
-    fetch_dataset(name, data_dir(data), say)
-    _print_info(dataset_info(name, data_dir(data)))
+    name, datasets = with_dataset(name)
+    fetch_dataset(name, data_dir(data), datasets, say)
+    _print_info(dataset_info(name, data_dir(data), datasets))
 
 
 @data_app.command("verify")
 def data_verify(name: str, data: DataOption = None) -> None:
     """Read every image of a store again and compare with its fingerprint."""
     from fewshot.data import data_dir, verify_dataset
+    from fewshot.data.catalogue import known_datasets
 
-    verify_dataset(name, data_dir(data))
+    verify_dataset(name, data_dir(data), known_datasets())
     print(f"{name}: every image is as it was imported")
 
 
@@ -445,12 +457,13 @@ def data_info(
 ) -> None:
     """What is in the store of a data set, or of all."""
     from fewshot.data import available, data_dir, dataset_info
+    from fewshot.data.catalogue import known_datasets
 
     names = [name] if name else available(data_dir(data))
     if not names:
         say(f"no data sets in {data_dir(data)}")
     for each in names:
-        _print_info(dataset_info(each, data_dir(data)))
+        _print_info(dataset_info(each, data_dir(data), known_datasets()))
 
 
 def _print_info(info: dict[str, object]) -> None:

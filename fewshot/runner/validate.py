@@ -1,23 +1,21 @@
 """A user's mistakes, found before any time is spent."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
-from fewshot.data import open_source
 from fewshot.episodes.sampling import EpisodeShape, Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
-from fewshot.learners import LEARNERS
 from fewshot.learners.registry import Learners
 from fewshot.runner.build import build_backbone
 from fewshot.runner.cells import Cell
+from fewshot.runner.workspace import Workspace
 
 SHOWN_CLASSES = 10  # of those that a warning names
 
 
-def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEARNERS) -> list[str]:
+def check_cells(cells: Sequence[Cell], place: Workspace) -> list[str]:
     """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
 
     Returns warnings: test classes that were trained on. Raises UserError for the first mistake.
@@ -27,7 +25,7 @@ def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEAR
     for cell in cells:
         recipe, scoring = cell.training.recipe, cell.scoring
         _check_ways(cell)
-        trains_on = learners[cell.training.learner].trains_on
+        trains_on = place.learners[cell.training.learner].trains_on
         dataset = cell.training.dataset
         needs: list[tuple[str, Split, EpisodeShape]] = [(cell.scored_on, "test", scoring.shape)]
         if trains_on != "nothing":
@@ -37,11 +35,11 @@ def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEAR
         if trains_on == "episodes":
             needs.append((dataset, "train", recipe.train_shape))
         for name, split, shape in needs:
-            open_source(name, split, data_dir).check_shape(shape)
+            place.open(name, split).check_shape(shape)
         if trains_on != "nothing":
-            source = open_source(dataset, "train", data_dir)
-            test = open_source(cell.scored_on, "test", data_dir)
-            _check_image_sizes(cell, learners, source.image_size, test.image_size)
+            source = place.open(dataset, "train")
+            test = place.open(cell.scored_on, "test")
+            _check_image_sizes(cell, place.learners, source.image_size, test.image_size)
             if seen := classes_trained_on(source, test):
                 warnings[_overlap_warning(source, test, seen)] = None
     return list(warnings)

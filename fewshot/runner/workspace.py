@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fewshot.data import DATASETS, available, open_source
+from fewshot.data import DataSets, available, open_source
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
@@ -17,7 +18,7 @@ from fewshot.runner.cells import Cell, Training
 # Data that are not there ---------------------------------------------------------------------
 
 
-def missing_data(cell: Cell, data_dir: Path) -> list[str]:
+def missing_data(cell: Cell, data_dir: Path, datasets: DataSets) -> list[str]:
     """The data sets that a cell needs and that are not there. Drawn ones are never missing.
 
     Raises UserError for one that nobody knows.
@@ -27,9 +28,9 @@ def missing_data(cell: Cell, data_dir: Path) -> list[str]:
     for name in dict.fromkeys((cell.training.dataset, cell.scored_on)):
         if name in present:
             continue
-        if name not in DATASETS:
-            raise unknown_name("data set", name, {*DATASETS, *present})
-        if not DATASETS[name].drawn:
+        if name not in datasets:
+            raise unknown_name("data set", name, {*datasets, *present})
+        if not datasets[name].drawn:
             missing.append(name)
     return missing
 
@@ -47,7 +48,7 @@ def how_to_get(name: str) -> str:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where images are and results go, and the learners by name.
+    """Where images are and results go, and learners and data sets by name.
 
     memory_gb: how much of the images may be held in memory, as in `Images`.
     """
@@ -55,6 +56,7 @@ class Workspace:
     results: Path
     data_dir: Path
     learners: Learners = field(default_factory=lambda: LEARNERS)
+    datasets: DataSets = field(default_factory=known_datasets)
     memory_gb: float | None = None
 
     def cell_folder(self, cell: Cell) -> Path:
@@ -71,7 +73,7 @@ class Workspace:
 
     def open(self, dataset: str, split: Split) -> EpisodeSource:
         """One split of a data set."""
-        return open_source(dataset, split, self.data_dir)
+        return open_source(dataset, split, self.data_dir, self.datasets)
 
     def made_from(self, training: Training) -> dict[str, str | None]:
         """What a training depends on beside its configuration: the images, an outside learner."""
@@ -121,9 +123,13 @@ class Parts(NamedTuple):
     done: list[Cell]
     holes: list[Cell]
 
-    def missing(self, data_dir: Path) -> list[str]:
+    def missing(self, place: Workspace) -> list[str]:
         """The data sets that the holes wait for, each with the command that brings it."""
-        names = [name for cell in self.holes for name in missing_data(cell, data_dir)]
+        names = [
+            name
+            for cell in self.holes
+            for name in missing_data(cell, place.data_dir, place.datasets)
+        ]
         return [how_to_get(name) for name in dict.fromkeys(names)]
 
 
@@ -134,13 +140,13 @@ def part_cells(cells: Sequence[Cell], place: Workspace) -> Parts:
     """
     parts = Parts([], [], [])
     for cell in cells:
-        if not missing_data(cell, place.data_dir):
+        if not missing_data(cell, place.data_dir, place.datasets):
             parts.runnable.append(cell)
         elif is_complete(place.cell_folder(cell)):
             parts.done.append(cell)
         else:
             parts.holes.append(cell)
     if len(parts.holes) == len(cells):
-        missing = Parts([], [], list(cells)).missing(place.data_dir)
+        missing = Parts([], [], list(cells)).missing(place)
         raise UserError(f"no data set for these cells in {place.data_dir}: {', '.join(missing)}")
     return parts

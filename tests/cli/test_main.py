@@ -17,7 +17,8 @@ from PIL import Image
 
 from fewshot import __version__
 from fewshot.backbones import BACKBONES
-from fewshot.data import DATASETS, available
+from fewshot.data import available
+from fewshot.data.catalogue import DATASETS
 from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
 from fewshot.runner.benchmark_file import shipped_benchmarks

@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK, BROKEN, SEEN, write_made, write_near, write_tiny
 
 from fewshot.backbones.precision import float32_products
-from fewshot.data import DATASETS
+from fewshot.data.catalogue import known_datasets
 from fewshot.data.splits import ClassSplit
 from fewshot.episodes.sampling import SPLITS
 from fewshot.episodes.tensors import Images
@@ -78,6 +78,10 @@ def finished(tmp_path_factory, data, load):
 
 def go(cells, results, data, say=lambda line: None, force=False):
     return suite.run_cells(cells, workspace.Workspace(results, data), CPU, say, force)
+
+
+def check_cells(cells, data):
+    return validate.check_cells(cells, workspace.Workspace(data / "results", data))
 
 
 def states(folder):
@@ -223,7 +227,7 @@ def test_cells_with_other_test_only_options_share_a_training_whichever_comes_fir
 
 def test_a_finished_benchmark_needs_no_data_any_more(finished, data, load, monkeypatch):
     """`fewshot run` shows its table; what is unfinished, and nothing else, is an error."""
-    monkeypatch.setattr(workspace, "missing_data", lambda cell, data_dir: ["cifar-fs"])
+    monkeypatch.setattr(workspace, "missing_data", lambda cell, data_dir, datasets: ["cifar-fs"])
     parts = workspace.part_cells(load(), workspace.Workspace(finished, data))
     assert (parts.runnable, parts.done, parts.holes) == ([], load(), [])
     with pytest.raises(UserError, match="no data set for these cells"):
@@ -582,7 +586,9 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
     cell = next(cell for cell in load() if cell.training.learner == "protonet")
     go([cell], tmp_path, data)
     folder = tmp_path / TRAININGS / cell.training.id
-    learner = suite.build_learner(cell.training, workspace.open_source("tiny", "train", data), CPU)
+    learner = suite.build_learner(
+        cell.training, workspace.open_source("tiny", "train", data, {}), CPU
+    )
     learner.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True))
     source = workspace.open_source("tiny", "test", data)
     score = suite.evaluate(learner, source, cell.scoring, suite.AUGMENTS["none"], CPU)
@@ -593,7 +599,7 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
 
 def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
     training = load()[2].training
-    source = workspace.open_source("tiny", "train", data)
+    source = workspace.open_source("tiny", "train", data, {})
     one = suite.build_learner(training, source, CPU).state_dict()
     torch.rand(1)
     other = suite.build_learner(training, source, CPU).state_dict()
@@ -616,15 +622,15 @@ def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
 )
 def test_mistakes_are_found_before_anything_is_trained(data, load, settings, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        validate.check_cells(load(BENCHMARK, *settings), data)
+        check_cells(load(BENCHMARK, *settings), data)
 
 
 def test_a_recipe_without_a_budget_is_found_before_anything_is_trained(data, load):
     text = BENCHMARK.replace("steps = 3\n", "")
     with pytest.raises(UserError, match="no budget: steps, images or seconds"):
-        validate.check_cells(load(text), data)
+        check_cells(load(text), data)
     untrained = [cell for cell in load(text) if cell.training.learner == "pixels"]
-    validate.check_cells(untrained, data)  # what is not trained needs no budget
+    check_cells(untrained, data)  # what is not trained needs no budget
 
 
 def test_images_too_small_for_the_backbone_are_found_before_anything_is_trained(load, tmp_path):
@@ -634,12 +640,12 @@ def test_images_too_small_for_the_backbone_are_found_before_anything_is_trained(
     sizes = dict.fromkeys(sorted(names), 10)
     write_made(tmp_path, "tiny", sizes, images, split)
     with pytest.raises(UserError, match="8 px is too small"):
-        validate.check_cells(load(), tmp_path)
+        check_cells(load(), tmp_path)
 
 
 def test_a_sound_benchmark_passes_the_check_and_nothing_is_written(data, load):
     before = states(data)
-    validate.check_cells(load(), data)
+    check_cells(load(), data)
     assert states(data) == before
 
 
@@ -680,7 +686,7 @@ MAML = BENCHMARK.replace('"protonet"', '"maml"\nlearner_options = { n_way = 3 }'
 
 
 def test_a_head_of_fixed_size_that_does_not_fit_is_found_before_anything_is_trained(data, load):
-    validate.check_cells(load(MAML), data)
+    check_cells(load(MAML), data)
     with pytest.raises(UserError, match=r"recipe.n_way = 3, but learner_options.n_way = 4"):
         validate.check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
 
@@ -688,21 +694,21 @@ def test_a_head_of_fixed_size_that_does_not_fit_is_found_before_anything_is_trai
 def test_a_backbone_that_drops_at_random_is_refused_for_gradient_learners(data, load):
     text = MAML.replace('backbone = "conv4"\nbackbone_options', 'backbone = "resnet12"\n#')
     with pytest.raises(UserError, match="set backbone_options.drop_rate = 0"):
-        validate.check_cells(load(text), data)
+        check_cells(load(text), data)
 
 
 def test_compilation_is_refused_for_gradient_learners(data, load):
     """They record CUDA graphs, which a compiled step would record into graphs of its own."""
     text = MAML.replace("[defaults.recipe]", "[defaults.recipe]\ncompile = true")
     with pytest.raises(UserError, match="maml: recipe.compile is for other learners"):
-        validate.check_cells(load(text), data)
+        check_cells(load(text), data)
 
 
 def test_winograd_is_refused_for_gradient_learners(data, load):
     """Their outer gradient goes through the inner ones, which it cannot differentiate."""
     text = MAML.replace("[defaults.recipe]", '[defaults.recipe]\nconvolutions = "winograd"')
     with pytest.raises(UserError, match="maml: convolutions = 'winograd' is for other learners"):
-        validate.check_cells(load(text), data)
+        check_cells(load(text), data)
 
 
 @pytest.mark.parametrize("mode", ["support", "query", "running"])
@@ -823,13 +829,13 @@ def test_cells_of_the_time_before_other_data_sets_are_still_done(finished, tmp_p
 
 def test_test_classes_that_were_trained_on_are_warned_of(both, load):
     cells = cross_cells(load, "pixels", "protonet", "transfer")
-    assert validate.check_cells(cells, both) == [
+    assert check_cells(cells, both) == [
         "warning: tiny to near: 2 of the 4 test classes were trained on: class-00, class-03"
     ]
-    assert validate.check_cells(cells[:3], both) == []  # their own test classes
-    assert validate.check_cells(cross_cells(load, "pixels"), both) == []  # it is not trained
+    assert check_cells(cells[:3], both) == []  # their own test classes
+    assert check_cells(cross_cells(load, "pixels"), both) == []  # it is not trained
     write_near(both, seen=["class-05", "class-11"])  # of validation and test
-    assert validate.check_cells(cells, both) == []
+    assert check_cells(cells, both) == []
 
 
 def test_a_long_warning_names_the_first_ten(both, load):
@@ -843,7 +849,8 @@ def test_a_long_warning_names_the_first_ten(both, load):
 
 def test_mini_and_tiered_imagenet_share_classes_by_their_names(both):
     """The numbers that algorithms.md has from the class lists."""
-    splits = {name: DATASETS[name].split() for name in ("mini-imagenet", "tiered-imagenet")}
+    datasets = known_datasets()
+    splits = {name: datasets[name].split() for name in ("mini-imagenet", "tiered-imagenet")}
     source = workspace.open_source("tiny", "train", both)
 
     def shared(trained, tested):
@@ -861,10 +868,10 @@ def test_mini_and_tiered_imagenet_share_classes_by_their_names(both):
 def test_images_of_another_size_are_refused_where_the_backbone_gives_other_features(load, tmp_path):
     data = write_near(write_tiny(tmp_path), size=32)
     with pytest.raises(UserError, match=r"conv4 trained on images of 16 px gives 4 features, and"):
-        validate.check_cells(cross_cells(load, "protonet"), data)
+        check_cells(cross_cells(load, "protonet"), data)
     pooled = CROSS.replace('backbone = "conv4"\nbackbone_options = { filters = 4 }', RESNET)
     cells = [c for c in load(pooled, "scoring.dataset=near") if c.training.learner == "protonet"]
-    validate.check_cells(cells, data)
+    check_cells(cells, data)
     assert go(cells, tmp_path / "results", data).done == [cells[0].id]
 
 
@@ -927,11 +934,13 @@ def test_cells_without_data_are_set_aside(data, load, tmp_path):
     assert {c.training.dataset for c in parts.runnable} == {"tiny", "glyphs"}  # one is drawn
     assert {c.training.dataset for c in parts.holes} == {"mini-imagenet"}
     assert parts.done == []
-    assert parts.missing(data) == ["mini-imagenet (`fewshot data fetch mini-imagenet`)"]
+    assert parts.missing(place_of(tmp_path, data)) == [
+        "mini-imagenet (`fewshot data fetch mini-imagenet`)"
+    ]
     elsewhere = load(BENCHMARK, "scoring.dataset=fc100")
     parts = workspace.part_cells([*load(), *elsewhere], place_of(tmp_path, data))
     assert [c.id for c in parts.holes] == [c.id for c in elsewhere]
-    assert parts.missing(data) == ["fc100 (`fewshot data fetch fc100`)"]
+    assert parts.missing(place_of(tmp_path, data)) == ["fc100 (`fewshot data fetch fc100`)"]
 
 
 def test_cells_that_are_done_are_no_holes_when_their_data_go(finished, data, load, tmp_path):
@@ -969,7 +978,7 @@ def small(cell):
 def test_the_large_benchmarks_run_on_what_data_are_there(name, tmp_path):
     """On noise, a step of each training; every learner of the file and both shots."""
     there = {"paper": "cifar-fs", "tiered_imagenet": "tiered-imagenet"}[name]
-    source = DATASETS[there]
+    source = known_datasets()[there]
     classes = sorted(c for part in SPLITS for c in source.split().classes(part))
     rng, per_class = np.random.default_rng(0), 21
     shape = (len(classes) * per_class, 16, 16, 3)
@@ -981,7 +990,7 @@ def test_the_large_benchmarks_run_on_what_data_are_there(name, tmp_path):
     parts = workspace.part_cells(cells, place_of(tmp_path, data))
     assert {c.training.dataset for c in parts.runnable} == {there}
     assert {c.training.learner for c in parts.runnable} == {c.training.learner for c in cells}
-    assert validate.check_cells(parts.runnable, data) == []
+    assert check_cells(parts.runnable, data) == []
     lines = []
     summary = go(parts.runnable, tmp_path / "results", data, lines.append)
     assert summary.failed == [], "\n".join(lines)

@@ -62,7 +62,7 @@ def forecast(
     counted: set[str] = set()
     found = []
     for cell in cells:
-        missing = tuple(missing_data(cell, place.data_dir))
+        missing = tuple(missing_data(cell, place.data_dir, place.datasets))
         if not force and _is_done(cell, place, missing):
             found.append(Forecast(cell, "done", missing))
             continue
@@ -162,7 +162,10 @@ class _Estimator:
         return self._rate_of(training, cls, size.image_size, images)
 
     def _size(self, dataset: str) -> DataSize:
-        return self._once(f"size {dataset}", lambda: data_size(dataset, self._place.data_dir))
+        place = self._place
+        return self._once(
+            f"size {dataset}", lambda: data_size(dataset, place.data_dir, place.datasets)
+        )
 
     def _once(self, key: str, make: Callable[[], T]) -> T:
         if key not in self._known:

@@ -15,8 +15,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewshot.data import DATASETS, available, open_source
-from fewshot.data.sources import tiered_imagenet
+from fewshot.data import DataSets, available, open_source
 from fewshot.episodes.sampling import SPLITS, EpisodeShape, Split
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.protocols import Batch, EpisodeBatch, FeatureLearner, ImageBatch, Learner
@@ -26,8 +25,7 @@ from fewshot.runner.cells import Training
 SMALL_PX = 16  # images that a learner is run on to see what it does with its backbone
 FEW_IMAGES = 8  # where operations are the sum over images
 N_CLASSES = 64  # trained on, or as many as an episode has
-IMAGES_PER_CLASS = 600  # of a data set that is not here, as of CIFAR-100 and miniImageNet
-OTHER_IMAGES = {"tiered-imagenet": tiered_imagenet.IMAGES}
+IMAGES_PER_CLASS = 600  # of a data set that is not here and does not say how many it has
 
 L = TypeVar("L", bound=Learner)
 
@@ -89,17 +87,19 @@ class DataSize(NamedTuple):
     images: Mapping[Split, int]
 
 
-def data_size(name: str, data_dir: Path) -> DataSize:
+def data_size(name: str, data_dir: Path, datasets: DataSets) -> DataSize:
     """Of a data set that is here; of one that is not, as it is known to be."""
     if name in available(data_dir):
-        sources = {split: open_source(name, split, data_dir) for split in SPLITS}
+        sources = {split: open_source(name, split, data_dir, datasets) for split in SPLITS}
         images = {split: int(source.class_sizes.sum()) for split, source in sources.items()}
         return DataSize(sources["train"].image_size, images)
-    known = DATASETS[name]
-    assert known.split is not None  # it comes with the images of users' own data sets alone
-    class_split = known.split()
-    alike = {split: IMAGES_PER_CLASS * len(class_split.classes(split)) for split in SPLITS}
-    return DataSize(known.image_size, OTHER_IMAGES.get(name, alike))
+    known = datasets[name]
+    if known.images:
+        return DataSize(known.image_size, known.images)
+    parts = known.split() if known.split else None
+    counts = {split: len(parts.classes(split)) if parts else N_CLASSES for split in SPLITS}
+    images = {split: IMAGES_PER_CLASS * n_classes for split, n_classes in counts.items()}
+    return DataSize(known.image_size, images)
 
 
 # Operations in units of the backbone's forward and backward for one image ---------------------

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from helpers.tiny import BENCHMARK, write_tiny
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.backbones import BACKBONES
-from fewshot.data import DATASETS
+from fewshot.data.catalogue import known_datasets
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
@@ -203,15 +204,21 @@ def test_adapting_costs_more_with_more_steps_and_shots():
 
 
 def test_sizes_of_data_sets_that_are_here_and_that_are_not(tmp_path):
-    assert flops.data_size("cifar-fs", tmp_path) == (
+    datasets = known_datasets()
+    assert flops.data_size("cifar-fs", tmp_path, datasets) == (
         32,
         {"train": 38_400, "val": 9600, "test": 12_000},
     )
-    tiered = flops.data_size("tiered-imagenet", tmp_path)
+    tiered = flops.data_size("tiered-imagenet", tmp_path, datasets)
     assert (tiered.image_size, sum(tiered.images.values())) == (84, 779_165)
-    assert flops.data_size("glyphs", tmp_path).image_size == DATASETS["glyphs"].image_size
+    glyphs = flops.data_size("glyphs", tmp_path, datasets)
+    assert glyphs.image_size == datasets["glyphs"].image_size
+    unknown = {"beetles": replace(datasets["fc100"], name="beetles", images=None)}
+    assert flops.data_size("beetles", tmp_path, unknown) == flops.data_size(
+        "fc100", tmp_path, datasets
+    )
     write_tiny(tmp_path)
-    assert flops.data_size("tiny", tmp_path) == (16, {"train": 50, "val": 30, "test": 39})
+    assert flops.data_size("tiny", tmp_path, datasets) == (16, {"train": 50, "val": 30, "test": 39})
 
 
 # Rates ---------------------------------------------------------------------------------------
