@@ -128,7 +128,7 @@ def test_images_of_another_scale_or_data_set_are_seen(scripts, marked, noise):
 
 def normalised(source, pixels=None):
     images = Images(source, torch.device("cpu"))
-    return images.normalized(images.pixels(source.rows) if pixels is None else pixels)
+    return images.normalized(images.pixels(source.indices) if pixels is None else pixels)
 
 
 def repeat_an_image(parts):

@@ -590,7 +590,7 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
         cell.training, workspace.open_source("tiny", "train", data, {}), CPU
     )
     learner.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True))
-    source = workspace.open_source("tiny", "test", data)
+    source = workspace.open_source("tiny", "test", data, {})
     score = suite.evaluate(learner, source, cell.scoring, suite.AUGMENTS["none"], CPU)
     (written,) = read_cells(tmp_path)
     assert written.episodes.accuracy.tolist() == score.episodes.accuracy.tolist()
@@ -688,7 +688,7 @@ MAML = BENCHMARK.replace('"protonet"', '"maml"\nlearner_options = { n_way = 3 }'
 def test_a_head_of_fixed_size_that_does_not_fit_is_found_before_anything_is_trained(data, load):
     check_cells(load(MAML), data)
     with pytest.raises(UserError, match=r"recipe.n_way = 3, but learner_options.n_way = 4"):
-        validate.check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
+        check_cells(load(MAML.replace("{ n_way = 3 }", "{ n_way = 4 }")), data)
 
 
 def test_a_backbone_that_drops_at_random_is_refused_for_gradient_learners(data, load):
@@ -752,7 +752,7 @@ def test_a_training_is_scored_on_another_data_set_and_says_so(both, tmp_path, lo
     assert (len(summary.done), trained) == (2, ["ProtoNet"])
     runs = runs_by_data_set(tmp_path / "results")
     prints = {
-        name: workspace.open_source(name, "val", both).fingerprint for name in ("tiny", "near")
+        name: workspace.open_source(name, "val", both, {}).fingerprint for name in ("tiny", "near")
     }
     for name, run in runs.items():
         assert run["dataset"] == {"name": name, "fingerprint": prints[name]}
@@ -839,7 +839,7 @@ def test_test_classes_that_were_trained_on_are_warned_of(both, load):
 
 
 def test_a_long_warning_names_the_first_ten(both, load):
-    train, test = (workspace.open_source("tiny", part, both) for part in ("train", "test"))
+    train, test = (workspace.open_source("tiny", part, both, {}) for part in ("train", "test"))
     names = tuple(f"n{i:02}" for i in range(13))
     train, test = replace(train, class_names=names), replace(test, class_names=names)
     assert validate.classes_trained_on(train, test) == list(names)
@@ -851,7 +851,7 @@ def test_mini_and_tiered_imagenet_share_classes_by_their_names(both):
     """The numbers that algorithms.md has from the class lists."""
     datasets = known_datasets()
     splits = {name: datasets[name].split() for name in ("mini-imagenet", "tiered-imagenet")}
-    source = workspace.open_source("tiny", "train", both)
+    source = workspace.open_source("tiny", "train", both, {})
 
     def shared(trained, tested):
         return len(
