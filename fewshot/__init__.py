@@ -19,7 +19,7 @@ _PUBLIC = {
     "load_benchmark": "fewshot.runner.benchmark:load_benchmark",
     "list_learners": "fewshot.learners.registry:list_learners",
     "list_backbones": "fewshot.backbones.registry:list_backbones",
-    "list_datasets": "fewshot.data:list_datasets",
+    "list_datasets": "fewshot.data.catalogue:list_datasets",
     # One learner
     "check": "fewshot.runner.conformance.outcomes:check",
     "train": "fewshot.runner.one_learner:train",
@@ -53,8 +53,8 @@ _PUBLIC = {
 
 if TYPE_CHECKING:  # `as` makes mypy and editors see the names
     from fewshot.backbones.registry import list_backbones as list_backbones
-    from fewshot.data import list_datasets as list_datasets
     from fewshot.data import open_split as open_split
+    from fewshot.data.catalogue import list_datasets as list_datasets
     from fewshot.episodes.sampling import Episode as Episode
     from fewshot.episodes.sampling import EpisodeShape as EpisodeShape
     from fewshot.episodes.tensors import draw_episode as draw_episode

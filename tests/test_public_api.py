@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.made_data import DATASETS
 from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK, write_made, write_near, write_tiny
 
 import fewshot
-from fewshot.data import DATASETS
 from fewshot.episodes.sampling import SPLITS
 from fewshot.statistics.intervals import mean_ci95
 

@@ -18,6 +18,7 @@ from helpers.sources import make_source
 from scipy import stats
 
 from fewshot import data
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.tensors import Images
 from fewshot.harness.recipe import Recipe
@@ -315,7 +316,7 @@ def test_scoring_is_timed_against_embedding(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "evaluation.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--episodes", "20", "--rounds", "1", "--json", str(out)]
-    data.dataset_info("glyphs", tmp_path / "data")  # draws them
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())  # draws them
     subprocess.run([*script, *small], check=True, capture_output=True)
     results = json.loads(out.read_text())["results"]
     assert set(results) == {"embedding", "protonet", "transfer"}
@@ -327,7 +328,7 @@ def test_training_is_timed_in_all_ways(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "training.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--steps", "2", "--rounds", "1", "--learner-steps", "1"]
-    data.dataset_info("glyphs", tmp_path / "data")
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())
     command = [*script, *small, "--backbones", "conv4", "--json", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads(out.read_text())

@@ -21,6 +21,7 @@ import torch
 from fewshot import data, machine
 from fewshot.backbones.precision import Bf16
 from fewshot.backbones.registry import BACKBONE_REGISTRY
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
 from fewshot.episodes.tensors import Images
@@ -76,7 +77,8 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)
     machine.keep_freed_memory()
-    source = data.open_source(args.dataset, "test", data.data_dir(args.data))
+    directory = data.data_dir(args.data)
+    source = data.open_source(args.dataset, "test", directory, known_datasets())
     learners = {name: make_learner(name, args.backbone, source, device) for name in NAMES}
     scoring = Scoring(n_way=5, n_shot=5, n_query=15, episodes=args.episodes)
     runs = {"embedding": partial(embedding_s, learners["protonet"], source, device)}

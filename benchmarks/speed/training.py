@@ -34,6 +34,7 @@ import torch
 
 from fewshot import data, machine
 from fewshot.backbones.precision import float32_products
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
 from fewshot.harness.optimizers import make_optimizer
@@ -151,7 +152,8 @@ def main() -> None:
     machine.keep_freed_memory()
     emulated = device.type == "cpu" and not machine.computes_bf16()
     known = trainings()
-    source = data.open_source(args.dataset, "train", data.data_dir(args.data))
+    directory = data.data_dir(args.data)
+    source = data.open_source(args.dataset, "train", directory, known_datasets())
     report = common.describe_run(args, device)
     for backbone in args.backbones:
         training = next(c.training for c in _transfer_cells() if c.training.backbone == backbone)

@@ -7,6 +7,7 @@ import typer
 
 from fewshot.cli.shared import DataOption, Part, say
 
+NameArgument = Annotated[str, typer.Argument(help="A name, or FILE.py:NAME of a DataSource.")]
 data_app = typer.Typer(
     help="Import, fetch and describe data sets.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -14,7 +15,7 @@ data_app = typer.Typer(
 
 @data_app.command("import")
 def data_import(
-    name: str,
+    name: NameArgument,
     source: Annotated[Path, typer.Argument(help="A folder, zip, tar or file, of any known form.")],
     data: DataOption = None,
     size: Annotated[int | None, typer.Option(min=8, help="Edge in pixels, if another.")] = None,
@@ -31,35 +32,41 @@ def data_import(
 ) -> None:
     """Pack images into a store; the form they are in is recognised by their files' names."""
     from fewshot.data import data_dir, dataset_info, import_dataset
+    from fewshot.data.catalogue import with_dataset
 
+    name, datasets = with_dataset(name)
     import_dataset(
         name,
         source,
         data_dir(data),
+        datasets,
         size=size,
         split=split,
         resample=resample,
         lists=lists,
         say=say,
     )
-    _print_info(dataset_info(name, data_dir(data)))
+    _print_info(dataset_info(name, data_dir(data), datasets))
 
 
 @data_app.command("fetch")
-def data_fetch(name: str, data: DataOption = None) -> None:
+def data_fetch(name: NameArgument, data: DataOption = None) -> None:
     """Download a data set from the first mirror that has it, and import it."""
     from fewshot.data import data_dir, dataset_info, fetch_dataset
+    from fewshot.data.catalogue import with_dataset
 
-    fetch_dataset(name, data_dir(data), say)
-    _print_info(dataset_info(name, data_dir(data)))
+    name, datasets = with_dataset(name)
+    fetch_dataset(name, data_dir(data), datasets, say)
+    _print_info(dataset_info(name, data_dir(data), datasets))
 
 
 @data_app.command("verify")
 def data_verify(name: str, data: DataOption = None) -> None:
     """Read every image of a store again and compare with its fingerprint."""
     from fewshot.data import data_dir, verify_dataset
+    from fewshot.data.catalogue import known_datasets
 
-    verify_dataset(name, data_dir(data))
+    verify_dataset(name, data_dir(data), known_datasets())
     print(f"{name}: every image is as it was imported")
 
 
@@ -69,12 +76,13 @@ def data_info(
 ) -> None:
     """Say what is in the store of a data set, or of all."""
     from fewshot.data import available, data_dir, dataset_info
+    from fewshot.data.catalogue import known_datasets
 
     names = [name] if name else available(data_dir(data))
     if not names:
         say(f"no data sets in {data_dir(data)}")
     for each in names:
-        _print_info(dataset_info(each, data_dir(data)))
+        _print_info(dataset_info(each, data_dir(data), known_datasets()))
 
 
 def episodes(

@@ -45,18 +45,19 @@ def doctor(data: DataOption = None) -> None:
 
 
 def _data_states(data: Path | None) -> dict[str, str]:
-    from fewshot.data import DATASETS, available, data_dir
+    from fewshot.data import available, data_dir
+    from fewshot.data.catalogue import known_datasets
 
-    present = available(data_dir(data))
+    present, datasets = available(data_dir(data)), known_datasets()
     states = {}
-    for name, source in DATASETS.items():
+    for name, source in datasets.items():
         if name in present:
             states[name] = "present"
         elif source.drawn:
             states[name] = "drawn when first used"
         else:
             states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
-    return states | {name: "present" for name in present if name not in DATASETS}
+    return states | {name: "present" for name in present if name not in datasets}
 
 
 def _optional_state(name: str) -> str:

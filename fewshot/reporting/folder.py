@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fewshot.data import data_dir
+from fewshot.data.catalogue import known_datasets
 from fewshot.errors import UserError
 from fewshot.reporting.tables import Format, View, render
 from fewshot.results import comparison
@@ -85,7 +86,8 @@ def report(
     """
     from fewshot.reporting.html import write_report
 
-    write_report(_cells(results), Path(out), data_dir(Path(data) if data else None))
+    directory = data_dir(Path(data) if data else None)
+    write_report(_cells(results), Path(out), directory, known_datasets())
     return Path(out)
 
 

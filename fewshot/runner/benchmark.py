@@ -10,6 +10,7 @@ import torch
 
 from fewshot import machine
 from fewshot.backbones.registry import BACKBONE_REGISTRY
+from fewshot.data.catalogue import DATASET_REGISTRY
 from fewshot.errors import UserError
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.options import Registry
@@ -105,29 +106,29 @@ def open_benchmark(
         settings = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
     tables = [parse_document(name, text), parse_settings(settings)]
 
-    def include(
-        registry: Registry[T], key: str, known: Mapping[str, T], chosen: str | None
-    ) -> tuple[dict[str, str], dict[str, T], str | None]:
-        found, names = dict(known), {}
+    names: dict[str, str] = {}
+
+    def include(registry: Registry[T], key: str, known: Mapping[str, T]) -> dict[str, T]:
+        found = dict(known)
         for spec in named_files(tables, key):
             names[spec], found = registry.include(_beside(folder, spec), found)
-        if chosen is not None:
-            chosen, found = registry.include(chosen, found)
-        return names, found, chosen
+        return found
 
-    of_learners, learners, learner = include(
-        LEARNER_REGISTRY, "learner", workspace.learners, learner
-    )
-    of_backbones, backbones, backbone = include(
-        BACKBONE_REGISTRY, "backbone", workspace.backbones, backbone
-    )
+    learners = include(LEARNER_REGISTRY, "learner", workspace.learners)
+    backbones = include(BACKBONE_REGISTRY, "backbone", workspace.backbones)
+    datasets = include(DATASET_REGISTRY, "dataset", workspace.datasets)
+    if learner is not None:
+        learner, learners = LEARNER_REGISTRY.include(learner, learners)
+    if backbone is not None:
+        backbone, backbones = BACKBONE_REGISTRY.include(backbone, backbones)
     options = OptionClasses(
         {name: cls.Config for name, cls in learners.items()},
         {name: cls.Config for name, cls in backbones.items()},
-        of_learners | of_backbones,
+        names,
     )
     cells = parse_benchmark(name, text, options, settings, learner, backbone)
-    return Benchmark(cells, replace(workspace, learners=learners, backbones=backbones))
+    known = replace(workspace, learners=learners, backbones=backbones, datasets=datasets)
+    return Benchmark(cells, known)
 
 
 def _beside(folder: Path, spec: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewshot.backbones.registry import BACKBONE_REGISTRY
-from fewshot.data import DATASETS, available, data_dir, open_source
-from fewshot.data.sources.source import DataSource
+from fewshot.data import DataSets, available, data_dir, open_source
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
@@ -32,7 +32,7 @@ class Workspace:
     data_dir: Path
     learners: Mapping[str, type[Learner]]
     backbones: Mapping[str, type[Backbone]]
-    datasets: Mapping[str, DataSource]
+    datasets: DataSets
     memory_gb: float | None = None
 
     def cell_folder(self, cell: Cell) -> Path:
@@ -53,7 +53,7 @@ class Workspace:
 
     def open(self, dataset: str, split: Split) -> EpisodeSource:
         """Return one split of a data set."""
-        return open_source(dataset, split, self.data_dir)
+        return open_source(dataset, split, self.data_dir, self.datasets)
 
     def missing_data(self, cell: Cell) -> list[str]:
         """Return the data sets that a cell needs and that are not there; drawn ones always are.
@@ -95,7 +95,7 @@ def open_workspace(
         data_dir(Path(data) if data else None),
         LEARNER_REGISTRY.load(),
         BACKBONE_REGISTRY.load(),
-        DATASETS,
+        known_datasets(),
         memory_gb,
     )
 

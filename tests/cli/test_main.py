@@ -17,7 +17,8 @@ from helpers.tiny import BENCHMARK, BROKEN, write_near, write_tiny
 from PIL import Image
 
 from fewshot import __version__
-from fewshot.data import DATASETS, available
+from fewshot.data import available
+from fewshot.data.catalogue import DATASETS
 from fewshot.learners import registry
 from fewshot.runner.benchmark_file import shipped_benchmarks
 

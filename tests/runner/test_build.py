@@ -12,7 +12,7 @@ from fewshot.runner.build import build_learner
 
 def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
     training = load()[2].training
-    source = workspace.open_source("tiny", "train", data)
+    source = workspace.open_source("tiny", "train", data, {})
     classes = classes_of("protonet")
     one = build_learner(training, classes, source, CPU).state_dict()
     torch.rand(1)

@@ -15,6 +15,7 @@ import pytest
 import torch
 from helpers.cells import made_cell
 from helpers.learners import classes_of
+from helpers.made_data import DATASETS
 from helpers.runs import (
     CPU,
     CROSS,
@@ -31,7 +32,6 @@ from helpers.tiny import BENCHMARK, BROKEN, SEEN, write_made, write_near, write_
 from helpers.trainings import Broken
 
 from fewshot.backbones.precision import float32_products
-from fewshot.data import DATASETS
 from fewshot.episodes.sampling import SPLITS
 from fewshot.episodes.tensors import Images
 from fewshot.errors import UserError
@@ -513,10 +513,10 @@ def test_a_cell_scores_the_selected_weights(tmp_path, data, load):
     go([cell], tmp_path, data)
     folder = tmp_path / TRAININGS / cell.training.id
     learner = suite.build_learner(
-        cell.training, classes_of("protonet"), workspace.open_source("tiny", "train", data), CPU
+        cell.training, classes_of("protonet"), workspace.open_source("tiny", "train", data, {}), CPU
     )
     learner.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True))
-    source = workspace.open_source("tiny", "test", data)
+    source = workspace.open_source("tiny", "test", data, {})
     score = suite.evaluate(learner, source, cell.scoring, suite.AUGMENTS["none"], CPU)
     (written,) = read_cells(tmp_path)
     assert written.episodes.accuracy.tolist() == score.episodes.accuracy.tolist()
@@ -553,7 +553,7 @@ def test_a_training_is_scored_on_another_data_set_and_says_so(both, tmp_path, lo
     assert (len(summary.done), trained) == (2, ["ProtoNet"])
     runs = runs_by_data_set(tmp_path / "results")
     prints = {
-        name: workspace.open_source(name, "val", both).fingerprint for name in ("tiny", "near")
+        name: workspace.open_source(name, "val", both, {}).fingerprint for name in ("tiny", "near")
     }
     for name, run in runs.items():
         assert run["dataset"] == {"name": name, "fingerprint": prints[name]}

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.made_data import DATASETS
 from helpers.runs import CROSS, MAML, check, cross_cells, go, states
 from helpers.tiny import BENCHMARK, write_made, write_near, write_tiny
 
-from fewshot.data import DATASETS
 from fewshot.data.splits import ClassSplit
 from fewshot.errors import UserError
 from fewshot.runner import validate, workspace
@@ -75,7 +75,7 @@ def test_test_classes_that_were_trained_on_are_warned_of(both, load):
 
 
 def test_a_long_warning_names_the_first_ten(both, load):
-    train, test = (workspace.open_source("tiny", part, both) for part in ("train", "test"))
+    train, test = (workspace.open_source("tiny", part, both, {}) for part in ("train", "test"))
     names = tuple(f"n{i:02}" for i in range(13))
     train, test = replace(train, class_names=names), replace(test, class_names=names)
     assert validate.classes_trained_on(train, test) == list(names)
@@ -86,7 +86,7 @@ def test_a_long_warning_names_the_first_ten(both, load):
 def test_mini_and_tiered_imagenet_share_classes_by_their_names(both):
     """The numbers that algorithms.md has from the class lists."""
     splits = {name: DATASETS[name].split() for name in ("mini-imagenet", "tiered-imagenet")}
-    source = workspace.open_source("tiny", "train", both)
+    source = workspace.open_source("tiny", "train", both, {})
 
     def shared(trained, tested):
         return len(

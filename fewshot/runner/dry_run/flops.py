@@ -15,7 +15,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fewshot.data import available
-from fewshot.data.sources import tiered_imagenet
 from fewshot.episodes.sampling import SPLITS, EpisodeShape, Split
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.protocols import Batch, EpisodeBatch, FeatureLearner, ImageBatch, Learner
@@ -26,8 +25,7 @@ from fewshot.runner.workspace import Workspace
 SMALL_PX = 16  # images that a learner is run on to see what it does with its backbone
 FEW_IMAGES = 8  # where operations are the sum over images
 N_CLASSES = 64  # trained on, or as many as an episode has
-IMAGES_PER_CLASS = 600  # of a data set that is not here, as of CIFAR-100 and miniImageNet
-OTHER_IMAGES = {"tiered-imagenet": tiered_imagenet.IMAGES}
+IMAGES_PER_CLASS = 600  # of a data set that is not here and does not say how many it has
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,12 @@ def data_size(name: str, workspace: Workspace) -> DataSize:
         images = {split: int(source.class_sizes.sum()) for split, source in sources.items()}
         return DataSize(sources["train"].image_size, images)
     known = workspace.datasets[name]
-    assert known.split is not None  # it comes with the images of users' own data sets alone
-    class_split = known.split()
-    alike = {split: IMAGES_PER_CLASS * len(class_split.classes(split)) for split in SPLITS}
-    return DataSize(known.image_size, OTHER_IMAGES.get(name, alike))
+    if known.images:
+        return DataSize(known.image_size, known.images)
+    parts = known.split() if known.split else None
+    counts = {split: len(parts.classes(split)) if parts else N_CLASSES for split in SPLITS}
+    images = {split: IMAGES_PER_CLASS * n_classes for split, n_classes in counts.items()}
+    return DataSize(known.image_size, images)
 
 
 # Operations in units of the backbone's forward and backward for one image ---------------------

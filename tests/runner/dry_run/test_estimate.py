@@ -3,15 +3,16 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers.learners import BACKBONES, LEARNERS, classes_of
+from helpers.made_data import DATASETS
 from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK, write_tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewshot.data import DATASETS
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.learners.protonet import ProtoNet
 from fewshot.protocols import EpisodeBatch, ImageBatch
@@ -214,6 +215,9 @@ def test_sizes_of_data_sets_that_are_here_and_that_are_not(tmp_path):
     tiered = flops.data_size("tiered-imagenet", workspace)
     assert (tiered.image_size, sum(tiered.images.values())) == (84, 779_165)
     assert flops.data_size("glyphs", workspace).image_size == DATASETS["glyphs"].image_size
+    unknown = {"beetles": replace(DATASETS["fc100"], name="beetles", images=None)}
+    beetles = flops.data_size("beetles", replace(workspace, datasets=unknown))
+    assert beetles == flops.data_size("fc100", workspace)
     write_tiny(tmp_path)
     assert flops.data_size("tiny", workspace) == (16, {"train": 50, "val": 30, "test": 39})
 
