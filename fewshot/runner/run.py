@@ -24,6 +24,7 @@ from fewshot.harness.train import train
 from fewshot.learners.registry import source_digest
 from fewshot.protocols import Learner
 from fewshot.results.files import read_curve, read_training, write_cell, write_curve, write_json
+from fewshot.results.records import RunRecord, TrainingRecord
 from fewshot.runner.build import build_learner
 from fewshot.runner.cells import Cell
 from fewshot.runner.validate import classes_trained_on
@@ -205,7 +206,7 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
     with new_folder(place.training_folder(training)) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
-        write_json(temporary / "training.json", record)
+        write_json(temporary / "training.json", TrainingRecord.from_json(record).json)
     journal.forget()
     busy = f", others used {100 * spent.others:.0f} % of the machine" if spent.others else ""
     run.say(
@@ -220,12 +221,12 @@ def _run_record(
     train_source: EpisodeSource,
     source: EpisodeSource,
     score: Score,
-    training: dict[str, Any] | None,
+    training: TrainingRecord | None,
     run: _Run,
-) -> dict[str, Any]:
-    """run.json: everything a reader needs to defend or to repeat the cell."""
+) -> RunRecord:
+    """Return run.json: everything a reader needs to defend or to repeat the cell."""
     seen = classes_trained_on(train_source, source) if training else []
-    return {
+    record = {
         "status": "done",
         "finished": _now(),
         "suite": __version__,
@@ -239,7 +240,7 @@ def _run_record(
         "episodes_digest": score.digest,
         "protocol": _protocol(cell, learner, training, len(seen), len(source.class_names)),
         "parameters": sum(p.numel() for p in learner.parameters()) if training else 0,
-        "training": training and {**training, "shared": training["ran_for"] != cell.id},
+        "training": training and {**training.json, "shared": training.ran_for != cell.id},
         "scoring": {
             "accuracy": score.accuracy,
             "embed_s": score.embed_s,
@@ -251,6 +252,7 @@ def _run_record(
         "host": run.host,
         "git": run.git,
     }
+    return RunRecord.from_json(record)
 
 
 def _identity(source: EpisodeSource) -> dict[str, str]:
@@ -258,7 +260,7 @@ def _identity(source: EpisodeSource) -> dict[str, str]:
 
 
 def _protocol(
-    cell: Cell, learner: Learner, training: dict[str, Any] | None, n_seen: int, n_classes: int
+    cell: Cell, learner: Learner, training: TrainingRecord | None, n_seen: int, n_classes: int
 ) -> dict[str, Any]:
     """What must be alike for two scores to be compared, and the images seen.
 
@@ -280,7 +282,7 @@ def _protocol(
         "selection": recipe.select if training else None,
         "pretraining": None,
         "precision": recipe.precision,
-        "images": training["spent"]["images"] if training else 0,
+        "images": training.spent.images if training else 0,
     }
 
 

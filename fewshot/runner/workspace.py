@@ -90,12 +90,11 @@ def is_current(cell: Cell, place: Workspace) -> bool:
         run = read_cell(folder).run
     except UserError:  # a damaged file: running it again is the cure
         return False
-    trained_on = run.get("trained_on", run["dataset"])  # early cells have one data set
-    recorded = {**trained_on, "learner_digest": run.get("learner_digest")}
+    recorded = {"fingerprint": run.trained_on.fingerprint, "learner_digest": run.learner_digest}
     if not _agree(recorded, place.made_from(cell.training)):
         return False
     # The fingerprint is of all splits together: there is no need to open the test split for it.
-    return bool(run["dataset"]["fingerprint"] == place.open(cell.scored_on, "train").fingerprint)
+    return run.dataset.fingerprint == place.open(cell.scored_on, "train").fingerprint
 
 
 def is_trained(training: Training, place: Workspace) -> bool:
@@ -105,9 +104,9 @@ def is_trained(training: Training, place: Workspace) -> bool:
         return False
     try:
         recorded = read_training(folder)
-    except ValueError:
+    except UserError:  # a damaged file: training again is the cure
         return False
-    return _agree(recorded, place.made_from(training))
+    return _agree(vars(recorded), place.made_from(training))
 
 
 def _agree(recorded: dict[str, Any], made_from: dict[str, str | None]) -> bool:
