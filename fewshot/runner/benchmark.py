@@ -14,7 +14,8 @@ from fewshot.data.catalogue import DATASET_REGISTRY
 from fewshot.errors import UserError
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.options import Registry
-from fewshot.results.files import CellResult, is_complete, read_cell
+from fewshot.results.files import is_complete, read_cell
+from fewshot.results.frame import Results
 from fewshot.runner.benchmark_file import (
     OptionClasses,
     find_benchmark,
@@ -43,10 +44,10 @@ class Benchmark:
     cells: list[Cell]
     workspace: Workspace
 
-    def results(self) -> list[CellResult]:
+    def results(self) -> Results:
         """Return its finished cells, in the order of their folders."""
         folders = sorted(self.workspace.cell_folder(cell) for cell in self.cells)
-        return [read_cell(folder) for folder in folders if is_complete(folder)]
+        return Results(read_cell(folder) for folder in folders if is_complete(folder))
 
     def check(self, cells: Sequence[Cell], say: Say) -> None:
         """Raise UserError for the first mistake in these cells, and tell `say` the warnings."""
@@ -166,7 +167,7 @@ def run(
     train_only: bool = False,
     force: bool = False,
     say: Say = print,
-) -> list[CellResult]:
+) -> Results:
     """Train and score what is missing of a benchmark, and return its finished cells.
 
     benchmark: a shipped name or a TOML file. settings: `{"recipe.lr": 0.1}`, over every training.

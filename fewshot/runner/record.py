@@ -9,6 +9,7 @@ from fewshot import __version__, machine
 from fewshot.episodes.source import EpisodeSource
 from fewshot.harness.evaluate import Score
 from fewshot.protocols import Learner
+from fewshot.results.records import RunRecord, TrainingRecord
 from fewshot.runner.cells import Cell
 from fewshot.runner.validate import classes_trained_on
 
@@ -28,12 +29,12 @@ def run_record(
     train_source: EpisodeSource,
     source: EpisodeSource,
     score: Score,
-    training: dict[str, Any] | None,
+    training: TrainingRecord | None,
     made_by: MadeBy,
-) -> dict[str, Any]:
-    """Return the values of run.json; `training` is training.json where there was a training."""
+) -> RunRecord:
+    """Return run.json; `training` is training.json where there was a training."""
     seen = classes_trained_on(train_source, source) if training else []
-    return {
+    record = {
         "status": "done",
         "finished": now(),
         "suite": __version__,
@@ -47,7 +48,7 @@ def run_record(
         "episodes_digest": score.digest,
         "protocol": _protocol(cell, learner, training, len(seen), len(source.class_names)),
         "parameters": sum(p.numel() for p in learner.parameters()) if training else 0,
-        "training": training and {**training, "shared": training["ran_for"] != cell.id},
+        "training": training and {**training.json, "shared": training.ran_for != cell.id},
         "scoring": {
             "accuracy": score.accuracy,
             "embed_s": score.embed_s,
@@ -59,6 +60,7 @@ def run_record(
         "host": made_by.host,
         "git": made_by.git,
     }
+    return RunRecord.from_json(record)
 
 
 def _identity(source: EpisodeSource) -> dict[str, str]:
@@ -66,7 +68,7 @@ def _identity(source: EpisodeSource) -> dict[str, str]:
 
 
 def _protocol(
-    cell: Cell, learner: Learner, training: dict[str, Any] | None, n_seen: int, n_classes: int
+    cell: Cell, learner: Learner, training: TrainingRecord | None, n_seen: int, n_classes: int
 ) -> dict[str, Any]:
     """Return what must be alike for two scores to be compared, and the images seen.
 
@@ -88,7 +90,7 @@ def _protocol(
         "selection": recipe.select if training else None,
         "pretraining": None,
         "precision": recipe.precision,
-        "images": training["spent"]["images"] if training else 0,
+        "images": training.spent.images if training else 0,
     }
 
 

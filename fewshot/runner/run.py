@@ -22,6 +22,7 @@ from fewshot.harness.selection import DivergedError, curve_rows
 from fewshot.harness.train import Trained, train
 from fewshot.protocols import Learner
 from fewshot.results.files import read_curve, read_training, write_cell, write_curve, write_json
+from fewshot.results.records import TrainingRecord
 from fewshot.runner.build import build_learner
 from fewshot.runner.cells import Cell, Training
 from fewshot.runner.record import MadeBy, megabytes, now, run_record
@@ -192,7 +193,7 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
     with new_folder(workspace.training_folder(training)) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
         write_curve(temporary / "curve.csv", curve_rows(trained.curve))
-        write_json(temporary / "training.json", record)
+        write_json(temporary / "training.json", TrainingRecord.from_json(record).json)
     journal.forget()
     busy = f", others used {100 * spent.others:.0f} % of the machine" if spent.others else ""
     run.say(

@@ -114,13 +114,11 @@ def is_current(cell: Cell, workspace: Workspace) -> bool:
         run = read_cell(folder).run
     except UserError:  # a damaged file: running it again is the cure
         return False
-    trained_on = run.get("trained_on", run["dataset"])  # early cells have one data set
-    recorded = {**run, "fingerprint": trained_on["fingerprint"]}
+    recorded = {**vars(run), "fingerprint": run.trained_on.fingerprint}
     if not _agree(recorded, workspace.made_from(cell.training)):
         return False
     # The fingerprint is of all splits together: there is no need to open the test split for it.
-    scored_on = workspace.open(cell.scored_on, "train").fingerprint
-    return bool(run["dataset"]["fingerprint"] == scored_on)
+    return run.dataset.fingerprint == workspace.open(cell.scored_on, "train").fingerprint
 
 
 def is_trained(training: Training, workspace: Workspace) -> bool:
@@ -130,9 +128,9 @@ def is_trained(training: Training, workspace: Workspace) -> bool:
         return False
     try:
         recorded = read_training(folder)
-    except ValueError:
+    except UserError:  # a damaged file: training again is the cure
         return False
-    return _agree(recorded, workspace.made_from(training))
+    return _agree(vars(recorded), workspace.made_from(training))
 
 
 def _agree(recorded: Mapping[str, Any], made_from: Mapping[str, str | None]) -> bool:

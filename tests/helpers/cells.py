@@ -1,12 +1,14 @@
 """Cells by hand, in memory."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.results.files import CellResult
+from fewshot.results.records import RunRecord
 from fewshot.runner.cells import Cell, Training
 
 PROTOCOL = {
@@ -68,4 +70,16 @@ def made_cell(
         {"accuracy": accuracies, "nll": 1.0, "adapt_ms": 0.25, "predict_ms": 0.5}
     )
     apart = None if disjoint is None else pd.DataFrame({"accuracy": disjoint})
-    return CellResult(Path("bench") / cell.id, run, episodes, apart)
+    return CellResult(Path("bench") / cell.id, RunRecord.from_json(run), episodes, apart)
+
+
+def altered(cell, changes) -> CellResult:
+    """The cell with other values in its run.json, by dotted keys: "training.spent.images"."""
+    run = json.loads(json.dumps(cell.run.json))
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        inner = run
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return replace(cell, run=RunRecord.from_json(run))

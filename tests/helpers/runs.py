@@ -33,7 +33,10 @@ def outcome(folder):
     return (
         {name: values.tolist() for name, values in rows.items()},
         {name: curve.drop(columns="seconds").to_csv() for name, curve in curves.items()},
-        [(row.name, row.backbone, means(row), row.images, row.seeds) for row in table_rows(cells)],
+        [
+            (row.name, row.backbone, means(row), row.costs.images, row.seeds)
+            for row in table_rows(cells)
+        ],
     )
 
 

@@ -134,11 +134,7 @@ def test_rows_are_named_by_cell_learner_or_as_shown():
         made_cell("low", *BASE, c=2.0, label="c = 2"),
         made_cell("low", *BASE, backbone="resnet12"),
     ]
-    ids = {
-        c.run["config"]["label"]: c.run["cell"]
-        for c in cells
-        if c.run["cell"].startswith("made-conv4-low")
-    }
+    ids = {c.run.config.label: c.run.cell for c in cells if c.run.cell.startswith("made-conv4-low")}
     for name in (ids["c = 2"], "low (c = 2)", "low (c = 2)/conv4"):
         assert compare(cells, name, "high")[0].a == "low (c = 2)/conv4"
     with pytest.raises(UserError, match="several rows: 'low/conv4', 'low/resnet12'"):
@@ -305,7 +301,7 @@ def test_verdicts_are_those_of_drawn_permutations(counts, n):
         base = rng.integers(20, 50, n)
         for i, lift in enumerate((0, 0.2, 0.5, 1, 1.5, 2, 3, 20)):
             right = base + np.rint(rng.normal(lift, 6, n)) + (0 if counts else 0.3 * rng.random(n))
-            cells.append(made_cell(f"l{i}", *(right / 75), n_shot=shot, digest=shot))
+            cells.append(made_cell(f"l{i}", *(right / 75), n_shot=shot, digest=str(shot)))
     rows = table_rows(cells)
     found = unbeaten(rows)
     assert found == by_drawing(rows)

@@ -39,7 +39,7 @@ def write_report(
 
 
 def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSets) -> str:
-    """The page as text: the same cells and the same images give the same bytes.
+    """Return the page as text: the same cells and the same images give the same bytes.
 
     data_dir: where images are looked for; episodes are shown of the data sets that are there.
     Raises UserError when plotly or jinja2 is not installed, or when cells that share a column come
@@ -52,13 +52,13 @@ def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSet
         raise UserError(f"{wanted}: run `pip install 'fewshot[report]'`") from error
     rows = table_rows(cells)
     return render_page(
-        benchmarks=sorted({str(cell.run["config"]["benchmark"]) for cell in cells}),
+        benchmarks=sorted({cell.run.config.benchmark for cell in cells}),
         n_cells=len(cells),
-        headline=headline_table(cells, rows),
-        figures=figure_data(cells, rows),
+        headline=headline_table(rows),
+        figures=figure_data(rows),
         figure_rows=figure_rows(rows),
         verdicts=pair_verdicts(cells, rows),
         published=published_lines(rows),
-        details=score_details(cells, rows),
-        examples=data_set_examples(cells, rows, data_dir, datasets),
+        details=score_details(rows),
+        examples=data_set_examples(rows, data_dir, datasets),
     )

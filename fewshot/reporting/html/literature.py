@@ -1,9 +1,9 @@
-"""What others published, beside what was measured here."""
+"""Published numbers beside those measured here."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fewshot.reporting.published import Published, published_numbers
+from fewshot.reporting.published import Published, may_stand_beside, published_numbers
 from fewshot.results.rows import TableRow, column_names
 from fewshot.statistics.intervals import Interval
 from fewshot.units import Entry, number, percent, signed
@@ -34,7 +34,7 @@ class PublishedLine:
 
 
 def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
-    """Every number published in the columns of these rows, in the order of the columns.
+    """Return every number published in the columns of these rows, in the order of the columns.
 
     Each stands beside every row of its learner and backbone, or beside a hole. Learners that were
     trained on another data set than the column's are held against none.
@@ -49,13 +49,7 @@ def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
 
 
 def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLine]:
-    own = [
-        row
-        for row in rows
-        if (row.learner, row.backbone) == (found.learner, found.backbone)
-        and found.column in row.scores
-        and not row.scores[found.column].is_cross_domain
-    ]
+    own = [row for row in rows if may_stand_beside(found, row)]
     for row in own:
         yield _line(found, row.name, row.scores[found.column].interval())
     if not own:

@@ -35,7 +35,7 @@ ELSEWHERE = " †"
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     timed = [point for point in facts.points if point.train_s]
     if not timed:
         return "no trained row"

@@ -19,7 +19,7 @@ from fewshot.errors import UserError
 from fewshot.reporting.tables import COLUMNS, NOTES, render
 from fewshot.results.files import read_cells, write_cell
 from fewshot.results.rows import column_names, table_rows
-from fewshot.results.timing import Machine
+from fewshot.results.timing import Machine, mean_time
 from fewshot.statistics.intervals import mean_ci95
 from fewshot.units import HOLE
 
@@ -256,14 +256,15 @@ def test_seeds_make_one_row_whose_episodes_are_means_over_the_seeds():
     (row,) = table_rows(cells)
     score = row.scores["made 5w5s"]
     assert score.interval() == pytest.approx(mean_ci95(np.mean([one, other], axis=0)))
-    assert (len(score.accuracy_E), row.seeds, row.train_s, row.images) == (3, 2, 20.0, 12345)
+    assert (len(score.accuracy_E), row.seeds, row.costs.images) == (3, 2, 12345)
+    assert mean_time(row.costs.training_times).seconds == 20.0
 
 
 def test_shots_of_one_training_make_one_row_that_counts_it_once():
     cells = [made_cell(n_shot=1, train_s=10.0), made_cell(n_shot=5, train_s=10.0)]
     (row,) = table_rows(cells)
     assert set(row.scores) == {"made 5w1s", "made 5w5s"}
-    assert (row.train_s, row.seeds) == (10.0, 1)
+    assert ([time.seconds for time in row.costs.training_times], row.seeds) == ([10.0], 1)
 
 
 def test_backbones_and_labels_make_rows_of_their_own():
@@ -307,7 +308,7 @@ def test_cells_of_other_images_or_episodes_are_refused(unlike, kind):
     with pytest.raises(UserError, match=f"different {kind}") as caught:
         render(cells, "text")
     for cell in cells:
-        assert cell.run["cell"] in str(caught.value)
+        assert cell.run.cell in str(caught.value)
 
 
 def test_other_columns_may_have_other_images_and_episodes():
