@@ -109,8 +109,8 @@ def render_report(cells, data_dir):
     return html.render_report(cells, data_dir, known_datasets())
 
 
-def data_set_examples(cells, rows, data_dir):
-    return examples.data_set_examples(cells, rows, data_dir, known_datasets())
+def data_set_examples(rows, data_dir):
+    return examples.data_set_examples(rows, data_dir, known_datasets())
 
 
 def page_of(cells, data_dir=NOWHERE):
