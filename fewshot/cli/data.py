@@ -1,11 +1,11 @@
 """`fewshot data`: images come into a store; and `fewshot episodes`: how they look."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from fewshot.cli.shared import DataOption, Part, say
+from fewshot.cli.shared import DataOption, say
 
 NameArgument = Annotated[str, typer.Argument(help="A name, or FILE.py:NAME of a DataSource.")]
 data_app = typer.Typer(
@@ -88,7 +88,9 @@ def data_info(
 def episodes(
     name: Annotated[str, typer.Argument(help="A data set: see `list datasets`.")],
     out: Annotated[Path, typer.Option(help="Ends in .png, .svg or .pdf.")] = Path("episodes.png"),
-    split: Annotated[Part, typer.Option(help="Whose classes.")] = Part.train,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option(help="Whose classes.")
+    ] = "train",
     count: Annotated[int, typer.Option("--episodes", min=1, help="How many, from the first.")] = 2,
     way: Annotated[int, typer.Option(min=1, help="Classes.")] = 5,
     shot: Annotated[int, typer.Option(min=1, help="Support images a class.")] = 5,
@@ -100,7 +102,7 @@ def episodes(
     import fewshot
     from fewshot.reporting.episode_picture import write_episodes
 
-    source = fewshot.open_split(name, split.value, data=data)
+    source = fewshot.open_split(name, split, data=data)
     write_episodes(source, fewshot.EpisodeShape(way, shot, query), seed, count, out)
     print(out)
 

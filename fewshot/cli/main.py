@@ -4,8 +4,7 @@ Each command imports what it needs when it runs, so that all of them start at on
 """
 
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,15 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # a help page that looks richer takes twice as long
 )
-
-
-class Listing(StrEnum):
-    """The kinds of things that can be listed."""
-
-    learners = "learners"
-    backbones = "backbones"
-    datasets = "datasets"
-    benchmarks = "benchmarks"
 
 
 def main() -> None:
@@ -54,20 +44,16 @@ def version(
 
 
 @app.command("list")
-def list_names(what: Listing) -> None:
+def list_names(what: Literal["learners", "backbones", "datasets", "benchmarks"]) -> None:
     """List learners, backbones, datasets or benchmarks, a name and a line on each."""
     import fewshot
 
-    if what is Listing.learners:
-        described = fewshot.list_learners()
-    elif what is Listing.backbones:
-        described = fewshot.list_backbones()
-    elif what is Listing.datasets:
-        described = fewshot.list_datasets()
-    else:
+    if what == "benchmarks":
         from fewshot.runner.benchmark_file import list_benchmarks
 
         described = list_benchmarks()
+    else:
+        described = getattr(fewshot, f"list_{what}")()
     width = max(map(len, described))
     for name, description in described.items():
         print(f"{name:{width}}  {description}")

@@ -1,45 +1,22 @@
 """`fewshot table`, `compare`, `plot` and `report`: finished cells as a reader wants them."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fewshot.cli.shared import DataOption, FolderArgument, in_colour, say, terminal_width
 from fewshot.errors import UserError
 
-
-class TableFormat(StrEnum):
-    """The formats of a table."""
-
-    text = "text"
-    md = "md"
-    latex = "latex"
-    csv = "csv"
-    json = "json"
-
-
-class CompareFormat(StrEnum):
-    """The formats of a comparison."""
-
-    text = "text"
-    md = "md"
-    json = "json"
-
-
-class Over(StrEnum):
-    """The samples that an interval may be over."""
-
-    episodes = "episodes"
-    seeds = "seeds"
-    data = "data"
+TableFormat = Literal["text", "md", "latex", "csv", "json"]
+CompareFormat = Literal["text", "md", "json"]
+Over = Literal["episodes", "seeds", "data"]
 
 
 def table(
     folder: FolderArgument,
-    form: Annotated[TableFormat, typer.Option("--format")] = TableFormat.text,
-    interval: Annotated[Over, typer.Option(help="What ± is over.")] = Over.episodes,
+    form: Annotated[TableFormat, typer.Option("--format")] = "text",
+    interval: Annotated[Over, typer.Option(help="What ± is over.")] = "episodes",
     published: Annotated[
         bool, typer.Option("--published", help="Beside each, what others published.")
     ] = False,
@@ -66,8 +43,8 @@ def table(
 
     shown = fewshot.table(
         folder,
-        form=form.value,
-        interval=interval.value,
+        form=form,
+        interval=interval,
         published=published,
         columns=None if columns is None else [name.strip() for name in columns.split(",")],
         sort=sort,
@@ -84,7 +61,7 @@ def compare(
     folder: FolderArgument,
     a: Annotated[str | None, typer.Argument(help="A row: learner or cell id.")] = None,
     b: Annotated[str | None, typer.Argument(help="The row to hold it against.")] = None,
-    form: Annotated[CompareFormat, typer.Option("--format")] = CompareFormat.text,
+    form: Annotated[CompareFormat, typer.Option("--format")] = "text",
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Compare across protocols, and say so.")
     ] = False,
@@ -99,7 +76,7 @@ def compare(
             f"{found[0].a} and {found[0].b} have different protocols "
             f"({'; '.join(found[0].refused)}): --allow-mixed compares them all the same"
         )
-    print(render(found, form.value, terminal_width()), end="")
+    print(render(found, form, terminal_width()), end="")
 
 
 def plot(

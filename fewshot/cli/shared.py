@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +13,6 @@ DataOption = Annotated[
     typer.Option("--data", help="Where images are kept [default: $FEWSHOT_DATA or user cache]."),
 ]
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of cells.")]
-
-
-class Part(StrEnum):
-    """The splits of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
 
 
 def say(line: str) -> None:

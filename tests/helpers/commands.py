@@ -38,3 +38,9 @@ def cost_of_command(*arguments: object) -> tuple[float, float, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seconds, gigabytes = map(float, done.stdout.splitlines()[-1].split())
     return seconds, gigabytes, done.stdout
+
+
+def is_one_line_of_error(outcome):
+    """Exit code 2, one line on standard error that starts with 'error:', and nothing else."""
+    code, out, err = outcome
+    return code == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1
