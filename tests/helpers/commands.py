@@ -6,13 +6,13 @@ import sys
 
 def run_without_torch(*arguments: object) -> "subprocess.CompletedProcess[str]":
     """`fewshot` in a process of its own, in which torch cannot be imported."""
-    script = (
-        "import sys\n"
-        "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
-        "from fewshot.cli.main import main\n"
-        f"sys.argv = {['fewshot', *map(str, arguments)]!r}\n"
-        "main()\n"
-    )
+    command = f"import sys; sys.argv = {['fewshot', *map(str, arguments)]!r}"
+    return run_code_without_torch(f"{command}\nfrom fewshot.cli.main import main; main()")
+
+
+def run_code_without_torch(code: str) -> "subprocess.CompletedProcess[str]":
+    """Code in a process of its own, in which torch cannot be imported."""
+    script = f"import sys\nsys.modules['torch'] = sys.modules['torchvision'] = None\n{code}"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
 
