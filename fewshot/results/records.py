@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 Shape = tuple[int, int]
 """The ways and shots of episodes."""
 OF_COLUMN = ("n_way", "n_shot", "dataset")
-"""What of a scoring tells the columns of a table apart, not its rows."""
+"""The keys of a scoring that tell the columns of a table apart, not its rows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a training cost; see `harness.train.Spent`. None where a record does not say."""
+    """The cost of a training; see `harness.train.Spent`. None where a record does not say."""
 
     steps: int
     images: int
@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What must be alike for two scores to be compared, and the images seen in training."""
+    """The facts that must be alike for two scores to be compared, and the images seen."""
 
     transductive: bool
     batch_norm: str
@@ -140,7 +140,7 @@ class CellConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRecord:
-    """What the scoring of a cell gave and took; None where a record does not say."""
+    """The accuracy and the costs of a scoring; None where a record does not say."""
 
     accuracy: float | None = None
     embed_s: float | None = None

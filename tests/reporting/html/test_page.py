@@ -338,7 +338,7 @@ def test_published_numbers_stand_beside_what_was_measured_or_beside_a_hole():
     assert (line.gap.text, round(line.gap.key, 6)) == ("−22.0", -0.22)
     known = [n for n in published_numbers() if n.column == "cifar-fs 5w5s"]
     assert len(lines) == len(known) + 1  # one of them stands beside two rows
-    assert {line.source for line in lines} == {n.source for n in known}
+    assert {line.number.source for line in lines} == {n.source for n in known}
 
 
 def test_a_learner_trained_on_another_data_set_is_held_against_no_published_number():
