@@ -6,13 +6,7 @@ from dataclasses import dataclass
 from fewshot.errors import UserError
 from fewshot.reporting.tables.costs import Value
 from fewshot.results.grouping import grouped
-from fewshot.results.rows import (
-    TableRow,
-    best_first,
-    column_names,
-    dataset_in,
-    protocol_letters,
-)
+from fewshot.results.rows import TableRow, best_first, column_names, dataset_in, protocol_letters
 from fewshot.results.timing import Costs, machines_in
 from fewshot.units import HOLE
 

@@ -141,7 +141,7 @@ def test_the_headline_has_the_numbers_of_the_table(cells):
 def test_bold_are_those_that_the_table_has_bold():
     base = np.random.default_rng(0).uniform(0.3, 0.6, 60)
     low, high = made_cell("low", *base), made_cell("high", *(base + 0.1))
-    lines = {line.name: line for line in headline_table(table_rows([low, high])).lines}
+    lines = {line.row.name: line for line in headline_table(table_rows([low, high])).lines}
     assert {name: line.scores[0].unbeaten for name, line in lines.items()} == {
         "low": False,
         "high": True,
