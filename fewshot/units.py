@@ -50,17 +50,23 @@ def p_value(p: float | None) -> Entry:
     return number(p, f"{p:.4f}" if p >= SMALLEST_P else f"< {SMALLEST_P:.4f}")
 
 
-def duration(seconds: float | None) -> Entry:
+def duration(seconds: float | None, hours: bool = False) -> Entry:
     """Return a time in seconds or minutes, so that the times of a column have few units.
+
+    hours: whether long times are told in hours.
 
     >>> [duration(seconds).text for seconds in (9.96, 99, 7200)]
     ['10.0 s', '99 s', '120.0 min']
+    >>> [duration(seconds, hours=True).text for seconds in (5400, 7200, 72_000)]
+    ['90.0 min', '2.0 h', '20 h']
     """
     if seconds is None:
         return number(None, "")
     if seconds < 100:
         return number(seconds, f"{seconds:.{1 if seconds < 10 else 0}f} s")
-    return number(seconds, f"{seconds / 60:.1f} min")
+    if seconds < 6000 or not hours:
+        return number(seconds, f"{seconds / 60:.1f} min")
+    return number(seconds, f"{seconds / 3600:,.{1 if seconds < 36_000 else 0}f} h")
 
 
 def rate(per_second: float | None) -> Entry:

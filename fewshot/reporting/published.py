@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from fewshot.results.rows import TableRow
 
 Trust = Literal["source", "quoted", "memory"]
-"""How far to trust a number: read where it was published, quoted by others, or not checked."""
+"""The trust in a number: read where it was published, quoted by others, or not checked."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Is the difference real? Table rows against each other, over the same episodes.
+"""Comparisons of table rows over the same episodes: they tell whether a difference is real.
 
 Needs neither torch nor images.
 """
@@ -40,12 +40,12 @@ class Comparison:
     column: str
     a: str
     b: str
-    refused: tuple[str, ...]
-    mixed: tuple[str, ...]
-    over_episodes: Paired | None
-    holm_p: float | None
-    over_seeds: Interval | None
-    over_data: Interval | None
+    refused: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
+    over_episodes: Paired | None = None
+    holm_p: float | None = None
+    over_seeds: Interval | None = None
+    over_data: Interval | None = None
 
     @property
     def verdict(self) -> str:
@@ -154,19 +154,15 @@ def _comparison(
     place: Met, fields: tuple[str, ...], outcome: tuple[Paired, float] | None
 ) -> Comparison:
     column, one, other = place
-    a, b = one.scores[column], other.scores[column]
+    a, b, names = one.scores[column], other.scores[column], (row_name(one), row_name(other))
     if outcome is None:
-        return Comparison(
-            column, row_name(one), row_name(other), fields, (), None, None, None, None
-        )
+        return Comparison(column, *names, refused=fields)
     data = None
     if a.disjoint_E is not None and b.disjoint_E is not None:
         data = mean_ci95(a.disjoint_E - b.disjoint_E)
     return Comparison(
         column,
-        row_name(one),
-        row_name(other),
-        refused=(),
+        *names,
         mixed=fields,
         over_episodes=outcome[0],
         holm_p=outcome[1],

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 Shape = tuple[int, int]
 """The ways and shots of episodes."""
 OF_COLUMN = ("n_way", "n_shot", "dataset")
-"""What of a scoring tells the columns of a table apart, not its rows."""
+"""The keys of a scoring that tell the columns of a table apart, not its rows."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What a training cost; see `harness.train.Spent`. None where a record does not say."""
+    """The cost of a training; see `harness.train.Spent`. None where a record does not say."""
 
     steps: int
     images: int
@@ -72,7 +72,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """What must be alike for two scores to be compared, and the images seen in training."""
+    """The facts that must be alike for two scores to be compared, and the images seen."""
 
     transductive: bool
     batch_norm: str
@@ -140,7 +140,7 @@ class CellConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRecord:
-    """What the scoring of a cell gave and took; None where a record does not say."""
+    """The accuracy and the costs of a scoring; None where a record does not say."""
 
     accuracy: float | None = None
     embed_s: float | None = None
@@ -170,7 +170,8 @@ class TrainingRecord:
     @staticmethod
     def from_json(values: Any, where: object = "training.json") -> "TrainingRecord":
         """Return the record of these values. Raises UserError where they are none."""
-        return _read(_training_reader(), _object(values, where), where)
+        record: TrainingRecord = _read(TrainingRecord, _object(values, where), where)
+        return record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +203,8 @@ class RunRecord:
         for with_later in LATER_KEYS:
             with suppress(AttributeError, KeyError, TypeError):  # the reader says what is damaged
                 values = with_later(values)
-        return _read(_run_reader(), values, where)
+        record: RunRecord = _read(RunRecord, values, where)
+        return record
 
     @cached_property
     def training_setup(self) -> str:
@@ -252,23 +254,13 @@ def _text(values: Json, without: tuple[str, ...]) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-@cache
-def _run_reader() -> TypeAdapter[RunRecord]:
-    return TypeAdapter(RunRecord)
+_reader = cache(TypeAdapter[Any])  # making one takes longer than reading many records
 
 
-@cache
-def _training_reader() -> TypeAdapter[TrainingRecord]:
-    return TypeAdapter(TrainingRecord)
-
-
-T = TypeVar("T")
-
-
-def _read(reader: TypeAdapter[T], values: Json, where: object) -> T:
+def _read(kind: Any, values: Json, where: object) -> Any:
     """Return the values as a record. Raises UserError that names a key that is wrong."""
     try:
-        return reader.validate_python(values)
+        return _reader(kind).validate_python(values)
     except ValidationError as error:
         # A damaged record may lack its later keys too: what is there and wrong says more.
         first = min(error.errors(), key=lambda e: e["type"] == "missing")

@@ -19,7 +19,7 @@ DISTURBED = 0.05
 
 
 class Machine(NamedTuple):
-    """All that times depend on besides the work itself; None where a record does not say."""
+    """The facts that times depend on besides the work; None where a record does not say."""
 
     processor: str
     kind: str | None
@@ -104,9 +104,9 @@ class Costs:
         return [episode_time(cell) for cell in self.cells]
 
     @property
-    def averaged(self) -> list[CellResult]:
-        """The first cell of each training whose time is in the mean."""
-        return [self.trained[i] for i in alike(self.training_times)]
+    def averaged(self) -> list[Timing]:
+        """The times of the trainings that are in their mean."""
+        return [self.training_times[i] for i in alike(self.training_times)]
 
     @property
     def images(self) -> int | None:
@@ -115,7 +115,7 @@ class Costs:
         return round(fmean(seen)) if seen else None
 
     def at_shape(self, shape: Shape | None) -> "Costs":
-        """The costs of the cells of one shape: an episode of five shots costs more than of one."""
+        """Return the costs of the cells of one shape: those of other shapes cost otherwise."""
         return Costs(tuple(cell for cell in self.cells if cell.run.config.scoring.shape == shape))
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fewshot.harness.recipe import Recipe, Scoring
@@ -83,3 +84,12 @@ def altered(cell, changes) -> CellResult:
             inner = inner.setdefault(part, {})
         inner[last] = value
     return replace(cell, run=RunRecord.from_json(run))
+
+
+N = 80
+RNG = np.random.default_rng(0)
+BASE = RNG.uniform(0.3, 0.7, N)
+BETTER = BASE + 0.05 + RNG.normal(0, 0.02, N)
+ALIKE = BASE + RNG.normal(0, 0.02, N)
+THREE = [made_cell("low", *BASE), made_cell("high", *BETTER), made_cell("alike", *ALIKE)]
+"""Cells of one protocol: `high` is better than the others, which are alike."""

@@ -665,14 +665,6 @@ def table_record(cell):
     return record
 
 
-def test_a_learner_trained_anew_for_each_shot_makes_one_row():
-    cells = [made_cell("mtl", n_shot=1, c=1.0), made_cell("mtl", n_shot=5, c=2.0)]
-    (row,) = table_rows(cells)
-    assert (row.name, len(row.scores)) == ("mtl", 2)
-    rival = made_cell("mtl", n_shot=5, c=3.0)
-    assert len(table_rows([*cells, rival])) == 3
-
-
 def small(cell):
     """The same cell on a backbone of a few channels."""
     options, training = cell.training.backbone_options, cell.training

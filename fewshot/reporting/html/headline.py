@@ -50,9 +50,7 @@ class ScoreEntry:
 class Line:
     """A table row as the page shows it. letter: its protocol's. costs: as in `HEADINGS`."""
 
-    name: str
-    backbone: str
-    transductive: bool
+    row: TableRow
     letter: str
     scores: tuple[ScoreEntry, ...]
     costs: tuple[Entry, ...]
@@ -80,12 +78,10 @@ def headline_table(rows: Sequence[TableRow]) -> Headline:
     machines = machine_letters(_timings(values))
     lines = tuple(
         Line(
-            name=row.name,
-            backbone=row.backbone,
-            transductive=row.transductive,
-            letter=letters[i],
-            scores=tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
-            costs=(
+            row,
+            letters[i],
+            tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
+            (
                 *(_entry(value, machines) for value in values[i]),
                 Entry(row.seeds_behind(row.scores), row.seeds),
             ),

@@ -1,7 +1,7 @@
 """Published numbers beside those measured here."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fewshot.reporting.published import Published, may_stand_beside, published_numbers
 from fewshot.results.rows import TableRow, column_names
@@ -15,22 +15,18 @@ TRUST = {
 }
 
 
-@dataclass(frozen=True)
-class PublishedLine:
+class PublishedLine(NamedTuple):
     """A published number, and the row measured here that it is held against, if there is one.
 
-    gap: measured less published, in points.
+    name: the row's, or the learner's. gap: measured less published, in points.
     """
 
-    column: str
+    number: Published
     name: str
-    backbone: str
     measured: Entry
     published: Entry
     gap: Entry
-    source: str
     trust: str
-    note: str
 
 
 def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
@@ -58,13 +54,10 @@ def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLin
 
 def _line(found: Published, name: str, measured: Interval | None) -> PublishedLine:
     return PublishedLine(
-        column=found.column,
-        name=name,
-        backbone=found.backbone,
-        measured=number(None, "") if measured is None else percent(*measured),
-        published=percent(found.accuracy, found.ci95, digits=1),
-        gap=signed(None if measured is None else measured.mean - found.accuracy, digits=1),
-        source=found.source,
-        trust=TRUST[found.trust],
-        note=found.note,
+        found,
+        name,
+        number(None, "") if measured is None else percent(*measured),
+        percent(found.accuracy, found.ci95, digits=1),
+        signed(None if measured is None else measured.mean - found.accuracy, digits=1),
+        TRUST[found.trust],
     )

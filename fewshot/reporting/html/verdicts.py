@@ -59,8 +59,9 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All verdicts. lines: the pairs. skipped: why there are none, else "". tests: how many share
-    Holm's correction.
+    """The verdicts on all pairs. skipped: why there are none, else "".
+
+    tests: the number of those that share Holm's correction.
     """
 
     lines: Sequence[PairLine]
@@ -124,10 +125,11 @@ def _words(c: Comparison) -> tuple[Word, Word]:
     if c.over_episodes is None or c.holm_p is None:
         return NOT_COMPARED, NOT_COMPARED
     mean = c.over_episodes.mean
-    here, there = signed(mean).text, signed(-mean).text
-    if c.holm_p > SIGNIFICANCE:
-        alike = Word("alike", "no difference found", "")
-        return alike._replace(difference=here), alike._replace(difference=there)
-    better, worse = Word("better", "better", ""), Word("worse", "worse", "")
-    first, second = (better, worse) if mean > 0 else (worse, better)
-    return first._replace(difference=here), second._replace(difference=there)
+    return _word(mean, c.holm_p), _word(-mean, c.holm_p)
+
+
+def _word(mean: float, p: float) -> Word:
+    if p > SIGNIFICANCE:
+        return Word("alike", "no difference found", signed(mean).text)
+    kind = "better" if mean > 0 else "worse"
+    return Word(kind, kind, signed(mean).text)

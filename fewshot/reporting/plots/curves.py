@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fewshot.reporting.plots.points import Point
-from fewshot.results.curves import first_hit, validations_of
+from fewshot.results.curves import Validations, first_hit, validations_of
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
-from fewshot.results.records import Shape
 from fewshot.results.timing import training_time
 
 Spent = Literal["seconds", "images"]
@@ -23,20 +22,15 @@ Spent = Literal["seconds", "images"]
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The validations of one training.
+class Curve(Validations):
+    """The validations of one training, with the name of the row it stands for.
 
-    name: that of the row it stands for. shape: ways and shots of the validation episodes.
     budget_s: seconds of the whole training.
     """
 
     name: str
     dataset: str
-    shape: Shape
     seed: int
-    seconds_V: np.ndarray
-    images_V: np.ndarray
-    accuracy_V: np.ndarray
     budget_s: float
     machine: str
 
@@ -139,13 +133,10 @@ def _read(cell: CellResult, name: str) -> Curve | None:
         return None
     training = cell.run.config.training
     return Curve(
+        **vars(found),
         name=name,
         dataset=training.dataset,
-        shape=found.shape,
         seed=training.seed,
-        seconds_V=found.seconds_V,
-        images_V=found.images_V,
-        accuracy_V=found.accuracy_V,
         budget_s=time.seconds,
         machine=time.machine.place,
     )

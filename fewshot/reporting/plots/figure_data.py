@@ -37,7 +37,7 @@ class FigureData:
         return [c for c in column_names([point.row for point in self.points]) if c in own]
 
     def of_column(self, column: str) -> list[Point]:
-        """The points of one column of the table."""
+        """Return the points of one column of the table."""
         return [point for point in self.points if point.column == column]
 
 

@@ -13,7 +13,7 @@ from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
 from fewshot.results.protocol import differing_keys, protocol_words
 from fewshot.results.rows import Score, TableRow, column_names, commits
-from fewshot.results.timing import Costs, Timing, alike, trained_on
+from fewshot.results.timing import Costs, trained_on
 from fewshot.statistics.intervals import Interval
 
 
@@ -41,19 +41,14 @@ class Point:
         return self.score.interval()
 
     @cached_property
-    def _averaged(self) -> list[Timing]:
-        times = self.score.costs.training_times
-        return [times[i] for i in alike(times)]
-
-    @property
     def train_s(self) -> tuple[float, ...]:
         """Seconds of the trainings (one a seed) whose times may be averaged; empty without one."""
-        return tuple(time.seconds for time in self._averaged)
+        return tuple(time.seconds for time in self.score.costs.averaged)
 
-    @property
+    @cached_property
     def machine(self) -> str | None:
         """The machine where those trainings ran; None without one."""
-        return self._averaged[0].machine.place if self._averaged else None
+        return next((time.machine.place for time in self.score.costs.averaged), None)
 
     @property
     def seconds(self) -> float:

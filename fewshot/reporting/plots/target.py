@@ -128,7 +128,7 @@ def _caption(facts: FigureData, machine: str | None) -> str:
         )
     sentences = [
         f"{facts.dataset}: training time until a validation first met the target, {rule} Time goes "
-        "on between validations, so it is an upper bound.",
+        "on between validations, so it is an upper bound."
     ]
     if any(r > 1 for r in _seeds(facts.curves)):
         sentences.append(

@@ -1,7 +1,7 @@
 """A table of results, made of cells; needs neither torch nor images. A missing cell is a hole."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fewshot.errors import UserError
@@ -18,7 +18,7 @@ from fewshot.reporting.tables.columns import (
     columns_of,
 )
 from fewshot.reporting.tables.layout import Layout, Numbers, lay_out, with_published
-from fewshot.reporting.tables.lines import Group, in_groups, lines_of
+from fewshot.reporting.tables.lines import Line, in_groups, lines_of
 from fewshot.reporting.tables.notes import NOTES
 from fewshot.reporting.tables.records import records, to_csv
 from fewshot.reporting.tables.view import GROUPS, View, kept_cells
@@ -54,9 +54,9 @@ def render(
     lines = lines_of(rows, by_dataset=view.group == "dataset")
     sort_by = None if view.sort is None else column_to_sort_by(view.sort, lines, content)
     groups = in_groups(lines, view.group, sort_by)
+    ordered = [line for group in groups.values() for line in group]
     if form in ("csv", "json"):
-        return _as_records([line.row for line in groups[0].lines], form, view)
-    ordered = [line for group in groups for line in group.lines]
+        return _as_records([line.row for line in ordered], form, view)
     chosen = chosen_columns(view.columns, ordered, view.group, view.target)
     columns = [column for name in chosen for column in columns_of(name, ordered, content)]
     numbers = _published(rows) if show_published else {}
@@ -93,13 +93,13 @@ def _as_grid(
     return grid.text(*parts, width, layout.styles, headings, colour)
 
 
-def _headings(groups: Sequence[Group]) -> dict[int, str]:
+def _headings(groups: Mapping[str, Sequence[Line]]) -> dict[int, str]:
     """Return each heading by the number of the first line below it."""
     found, first = {}, 0
-    for group in groups:
-        if group.heading:
-            found[first] = group.heading
-        first += len(group.lines)
+    for heading, lines in groups.items():
+        if heading:
+            found[first] = heading
+        first += len(lines)
     return found
 
 

@@ -5,13 +5,7 @@ from typing import NamedTuple
 
 from fewshot.errors import UserError, unknown_name
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import (
-    NO_VALUE,
-    Value,
-    largest_shape,
-    reached,
-    reached_value,
-)
+from fewshot.reporting.tables.costs import NO_VALUE, Value, largest_shape, reached, reached_value
 from fewshot.reporting.tables.lines import Column, Line
 from fewshot.results.curves import target_of
 from fewshot.results.rows import Over, shape_of
@@ -133,8 +127,7 @@ def _score_column(header: str, lines: Sequence[Line], over: Over) -> Column:
     def value(line: Line) -> Value:
         if header not in line.scores:
             return NO_VALUE
-        entry = percent(*line.row.scores[line.scores[header]].interval(over))
-        return Value(entry.text, entry.key)
+        return Value(*percent(*line.row.scores[line.scores[header]].interval(over)))
 
     names = (SCORES, header.split()[-1])
     return Column(header, names, tuple(value(line) for line in lines), larger_first=True)

@@ -77,18 +77,18 @@ def cpu_of_test(costs: Costs) -> Value:
 def others_in_training(costs: Costs) -> Value:
     """Return the largest share of the machine that others used in the trainings averaged."""
     time = mean_time(costs.training_times)
-    return _plain(share(time and time.others))
+    return Value(*share(time and time.others))
 
 
 def others_in_test(costs: Costs) -> Value:
     """Return the largest share of the machine that others used in the scorings averaged."""
     time = mean_time(costs.episode_times)
-    return _plain(share(time and time.others))
+    return Value(*share(time and time.others))
 
 
 def images(costs: Costs) -> Value:
     """Return the mean number of images seen in a training."""
-    return _plain(count(costs.images))
+    return Value(*count(costs.images))
 
 
 def episodes_a_second(costs: Costs) -> Value:
@@ -158,9 +158,5 @@ def _time(words: Callable[[float], Entry], times: Sequence[Timing]) -> Value:
     return Value(f"{entry.text} ({averaged} of {len(times)})", entry.key, time, is_part=True)
 
 
-def _plain(entry: Entry) -> Value:
-    return Value(entry.text, entry.key)
-
-
 def _largest(peaks_mb: Iterable[int | None]) -> Value:
-    return _plain(count(max((mb for mb in peaks_mb if mb is not None), default=None)))
+    return Value(*count(max((mb for mb in peaks_mb if mb is not None), default=None)))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fewshot.reporting.grid import Style, Workspace
+from fewshot.reporting.grid import Place, Style
 from fewshot.reporting.published import Published
 from fewshot.reporting.tables.columns import GAP, PUBLISHED
 from fewshot.reporting.tables.costs import Value
@@ -27,7 +27,7 @@ class Layout:
 
     header: list[str]
     lines: list[list[str]]
-    styles: dict[Workspace, Style]
+    styles: dict[Place, Style]
     letters: dict[Machine, str]
     timings: list[Timing]
     has_parts: bool
@@ -44,7 +44,7 @@ def lay_out(
     """Return the texts of these columns. best: by the place of a row and its column."""
     timings = [v.timing for column in columns for v in column.values if v.timing is not None]
     letters = machine_letters(timings)
-    styles: dict[Workspace, Style] = {}
+    styles: dict[Place, Style] = {}
     for j, column in enumerate(columns):
         for i, (line, value) in enumerate(zip(lines, column.values, strict=True)):
             if value.text == HOLE:

@@ -2,18 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from fewshot.errors import UserError
 from fewshot.reporting.tables.costs import Value
 from fewshot.results.grouping import grouped
-from fewshot.results.rows import (
-    TableRow,
-    best_first,
-    column_names,
-    dataset_in,
-    protocol_letters,
-)
+from fewshot.results.rows import TableRow, best_first, column_names, dataset_in, protocol_letters
 from fewshot.results.timing import Costs, machines_in
 from fewshot.units import HOLE
 
@@ -46,13 +39,6 @@ class Column:
     larger_first: bool = False
 
 
-class Group(NamedTuple):
-    """Lines of a table and the heading above them, "" for none."""
-
-    heading: str
-    lines: list[Line]
-
-
 def lines_of(rows: Sequence[TableRow], by_dataset: bool) -> list[Line]:
     """Return a line for each row; with `by_dataset`, one for each data set that it has."""
     letters = protocol_letters(rows)
@@ -74,22 +60,19 @@ def lines_of(rows: Sequence[TableRow], by_dataset: bool) -> list[Line]:
     return lines
 
 
-def in_groups(lines: Sequence[Line], group: str | None, sort_by: Column | None) -> list[Group]:
-    """Return the lines in their order, under headings where they are grouped.
+def in_groups(
+    lines: Sequence[Line], group: str | None, sort_by: Column | None
+) -> dict[str, list[Line]]:
+    """Return the lines in their order by the heading above them, "" where they are not grouped.
 
     sort_by: a column of these lines; without one, the best last score stands first. Groups stand
     in the order of their headings.
     Raises UserError for a column of times that were taken on several machines in one group.
     """
     places = grouped(range(len(lines)), lambda i: _heading(lines[i], group))
-    found = []
-    for heading in sorted(places):
-        if sort_by is None:
-            order = _best_first([lines[i] for i in places[heading]])
-        else:
-            order = [lines[i] for i in _sorted(places[heading], sort_by)]
-        found.append(Group(heading, order))
-    return found
+    if sort_by is None:
+        return {h: _best_first([lines[i] for i in places[h]]) for h in sorted(places)}
+    return {h: [lines[i] for i in _sorted(places[h], sort_by)] for h in sorted(places)}
 
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:

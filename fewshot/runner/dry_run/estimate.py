@@ -29,6 +29,7 @@ from fewshot.runner.dry_run.flops import (
     unit_flops,
 )
 from fewshot.runner.workspace import Workspace, how_to_get, is_current, is_trained
+from fewshot.units import duration
 
 State = Literal["done", "to do", "no data"]
 RateOf = Callable[[Training, Classes, int, int], float]
@@ -202,7 +203,7 @@ def _words(f: Forecast) -> str:
     if f.unknown:
         return "  ".join([f.state, "; ".join([*parts, f"no estimate ({f.unknown})"])])
     parts += [f"training {cost_words(f.training)}"] if f.training else []
-    parts += [f"scoring {_time(f.scoring.seconds)}"] if f.scoring else []
+    parts += [f"scoring {duration(f.scoring.seconds, hours=True).text}"] if f.scoring else []
     return "  ".join([f.state, "; ".join(parts)])
 
 
@@ -217,7 +218,8 @@ def _sum(part: Sequence[Forecast]) -> str:
 
 def cost_words(cost: Cost) -> str:
     """Return a cost in words: images, operations and time."""
-    return f"{cost.images:,} images, {_flops(cost.flops)}, {_time(cost.seconds)}"
+    time = duration(cost.seconds, hours=True).text
+    return f"{cost.images:,} images, {_flops(cost.flops)}, {time}"
 
 
 def _flops(flops: float) -> str:
@@ -225,13 +227,3 @@ def _flops(flops: float) -> str:
         if flops >= size:
             return f"{flops / size:.1f} {prefix}FLOP"
     return f"{flops / 1e12:.1f} TFLOP"
-
-
-def _time(seconds: float) -> str:
-    """Return a time in words: hours where it takes hours."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.1f} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"

@@ -149,7 +149,7 @@ def test_the_headline_has_the_numbers_of_the_table(cells):
 def test_bold_are_those_that_the_table_has_bold():
     base = np.random.default_rng(0).uniform(0.3, 0.6, 60)
     low, high = made_cell("low", *base), made_cell("high", *(base + 0.1))
-    lines = {line.name: line for line in headline_table(table_rows([low, high])).lines}
+    lines = {line.row.name: line for line in headline_table(table_rows([low, high])).lines}
     assert {name: line.scores[0].unbeaten for name, line in lines.items()} == {
         "low": False,
         "high": True,
@@ -346,7 +346,7 @@ def test_published_numbers_stand_beside_what_was_measured_or_beside_a_hole():
     assert (line.gap.text, round(line.gap.key, 6)) == ("−22.0", -0.22)
     known = [n for n in published_numbers() if n.column == "cifar-fs 5w5s"]
     assert len(lines) == len(known) + 1  # one of them stands beside two rows
-    assert {line.source for line in lines} == {n.source for n in known}
+    assert {line.number.source for line in lines} == {n.source for n in known}
 
 
 def test_a_learner_trained_on_another_data_set_is_held_against_no_published_number():

@@ -14,7 +14,7 @@ from fewshot.reporting.plots.points import (
     protocol_groups,
     provenance,
 )
-from fewshot.results.rows import column_of, table_rows
+from fewshot.results.rows import table_rows
 
 FEW = st.integers(1, 6).map(float)  # few values, so that there are ties
 
@@ -109,11 +109,6 @@ def test_the_source_names_each_machine_and_commit_once():
         "On A100, 2 threads (torch 2.6); Abacus, 2 threads (torch 2.6); "
         "commit 0123456 with changes, unknown."
     )
-
-
-@pytest.mark.parametrize("shape", [(5, 1), (20, 5)])
-def test_the_column_of_a_cell(shape):
-    assert column_of(made_cell(n_way=shape[0], n_shot=shape[1])) == "made {}w{}s".format(*shape)
 
 
 def test_points_keep_the_interval_of_tables():
