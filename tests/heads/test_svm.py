@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fewshot.heads import svm
+from fewshot.heads import support, svm
 
 C, RIDGE = 0.1, 1.0
 needs_cvxpy = pytest.mark.skipif(
@@ -114,7 +114,7 @@ def test_the_gradient_is_that_of_finite_differences(n_way, n_shot):
 def test_episodes_in_chunks_and_alone_give_the_same(monkeypatch):
     z_TSD, y_TS = make(n_episodes=5)
     together = svm.fit(z_TSD, y_TS, 5).alpha_TSN
-    monkeypatch.setattr(svm, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(support, "CHUNK_BYTES", {"cpu": 1})
     assert torch.allclose(svm.fit(z_TSD, y_TS, 5).alpha_TSN, together, atol=1e-9)
 
 
@@ -161,7 +161,8 @@ def test_memory_is_that_of_kernels_and_alpha(monkeypatch):
     z_TSD, y_TS = make(n_way, n_shot, 8, n_episodes=n_episodes)
     z_TSD.requires_grad_()
     n_support = n_way * n_shot
-    monkeypatch.setattr(svm, "CHUNK_BYTES", 8 * 3 * n_way * n_support**2)  # three episodes
+    three_episodes = {"cpu": 8 * 3 * n_way * n_support**2}
+    monkeypatch.setattr(support, "CHUNK_BYTES", three_episodes)
     with LargestTensor() as largest:
         svm.fit(z_TSD, y_TS, n_way).alpha_TSN.square().sum().backward()
     assert n_episodes * n_support**2 <= largest.numel
