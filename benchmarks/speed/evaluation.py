@@ -50,7 +50,7 @@ def embedding_s(learner: FeatureLearner, source: EpisodeSource, device: torch.de
     images = Images(source, device)
     common.wait(device)
     start = time.perf_counter()
-    for rows in torch.from_numpy(source.rows).split(EMBED_BATCH):
+    for rows in torch.from_numpy(source.indices).split(EMBED_BATCH):
         learner.embed(images.normalized(images.pixels(rows.numpy())))
     common.wait(device)
     return time.perf_counter() - start
@@ -84,9 +84,9 @@ def main() -> None:
         runs[name] = partial(scoring_s, learner, source, scoring, device)
     times = common.take_turns(runs, args.rounds)
     unit_s = statistics.median(times["embedding"])
-    report = common.describe_run(args, device, images=len(source.rows))
+    report = common.describe_run(args, device, images=len(source.indices))
     report["results"] = {}
-    print(f"{len(source.rows):,} images, {args.episodes:,} episodes, {args.rounds} rounds")
+    print(f"{len(source.indices):,} images, {args.episodes:,} episodes, {args.rounds} rounds")
     for name, seconds in times.items():
         median_s = statistics.median(seconds)
         report["results"][name] = {

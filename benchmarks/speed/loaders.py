@@ -86,13 +86,13 @@ def installed_peers() -> list[str]:
 
 
 def labels_of(source: EpisodeSource) -> list[int]:
-    """The class of each image of the split, in the order of `source.rows`."""
+    """The class of each image of the split, in the order of `source.indices`."""
     return np.repeat(np.arange(len(source.class_sizes)), source.class_sizes).tolist()
 
 
 def hold(source: EpisodeSource, augment: str, held: str) -> Held:
     """The images of a split as the peers take them."""
-    images_IHWC = np.ascontiguousarray(source.images_IHWC[source.rows])
+    images_IHWC = np.ascontiguousarray(source.images_IHWC[source.indices])
     size = source.image_size
     change = {
         "none": [],
@@ -244,11 +244,11 @@ def samplers(
 
 
 def _rows_within(source: EpisodeSource) -> Callable[[EpisodeIndices], list[np.ndarray]]:
-    order = np.argsort(source.rows)
+    order = np.argsort(source.indices)
 
     def read(rows: EpisodeIndices) -> list[np.ndarray]:
         rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
-        return list(order[np.searchsorted(source.rows[order], rows_TM)])
+        return list(order[np.searchsorted(source.indices[order], rows_TM)])
 
     return read
 

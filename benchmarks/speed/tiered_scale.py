@@ -65,7 +65,7 @@ machine.keep_freed_memory()
 cell = load_cells("tiered_imagenet", ["recipe.validations=0", "recipe.select=last",
     "recipe.seconds=30"], name)[0]
 device = torch.device("cpu")
-source = data.open_source("tiered-imagenet", "train", directory, memory_gb=memory_gb)
+source = data.open_source("tiered-imagenet", "train", directory)
 learner = build_learner(cell.training, source, device)
 mapped_kb, done = [0], threading.Event()
 def watch():
@@ -76,7 +76,7 @@ def watch():
         mapped_kb[0] = max(mapped_kb[0], kb)
 threading.Thread(target=watch, daemon=True).start()
 spent = train(learner, source, AUGMENTS[cell.training.recipe.augment], lambda _: 0.0,
-    cell.training.recipe, 0, device).spent
+    cell.training.recipe, 0, device, memory_gb=memory_gb).spent
 print(json.dumps({"images": spent.images, "train_s": round(spent.train_s, 1),
     "data_s": round(spent.seconds["data"], 1),
     "peak_mb": machine.peak_memory_bytes(device) // 2**20,

@@ -379,13 +379,12 @@ def episodes(
     data: DataOption = None,
 ) -> None:
     """The first episodes of a data set as one picture; prints its file."""
-    from fewshot.data import data_dir, dataset_info
+    from fewshot.data import data_dir, open_source
     from fewshot.episodes.sampling import EpisodeShape
-    from fewshot.reporting.episode_picture import open_classes, write_episodes
+    from fewshot.reporting.episode_picture import write_episodes
 
-    dataset_info(name, data_dir(data))  # draws glyphs, and says how to get what is not there
-    classes = open_classes(name, split.value, data_dir(data))
-    write_episodes(classes, EpisodeShape(way, shot, query), seed, count, out)
+    source = open_source(name, split.value, data_dir(data))
+    write_episodes(source, EpisodeShape(way, shot, query), seed, count, out)
     print(out)
 
 

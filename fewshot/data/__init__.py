@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -20,11 +20,9 @@ from fewshot.data.store import INDEX, Store, open_store, verify_store, write_sto
 from fewshot.data.untrusted.files import Files, open_files
 from fewshot.data.variants.description import describe
 from fewshot.episodes.sampling import SPLITS, Split
+from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
 from fewshot.files import only_writer
-
-if TYPE_CHECKING:
-    from fewshot.episodes.source import EpisodeSource
 
 GLYPHS = DataSource(
     "glyphs",
@@ -134,18 +132,16 @@ def fetch_dataset(name: str, directory: Path, say: Say = lambda line: None) -> S
     return import_dataset(name, source, directory, say=say)
 
 
-def open_source(
-    name: str, split: Split, directory: Path, memory_gb: float | None = None
-) -> "EpisodeSource":
-    """One split of a data set, in milliseconds; glyphs are drawn if they are not there yet.
+def open_source(name: str, split: Split, directory: Path, *, draw: bool = True) -> EpisodeSource:
+    """Return one split of a data set, opened in milliseconds.
 
-    memory_gb: as in `EpisodeSource`.
+    draw: whether glyphs are drawn if they are not there yet.
     Raises UserError when the data set is unknown, not imported or damaged.
     """
-    return _source(name, split, *_open(name, directory), memory_gb)
+    return _source(name, split, *_open(name, directory, draw))
 
 
-def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
+def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:
     """The splits of glyphs with the first images of each class, drawn in memory in seconds."""
     reading = glyphs.read(images_per_class=per_class)
     sizes_C = np.array(list(reading.class_sizes.values()))
@@ -194,18 +190,9 @@ def verify_dataset(name: str, directory: Path) -> Store:
     return store
 
 
-def _source(
-    name: str,
-    split: Split,
-    store: Store,
-    class_split: ClassSplit,
-    memory_gb: float | None = None,
-) -> "EpisodeSource":
-    from fewshot.episodes.source import EpisodeSource
-
-    rows = {class_name: row for row, class_name in enumerate(store.class_names)}
+def _source(name: str, split: Split, store: Store, class_split: ClassSplit) -> EpisodeSource:
     class_names = tuple(sorted(class_split.classes(split)))
-    ids = np.array([rows[class_name] for class_name in class_names])
+    ids = np.searchsorted(store.class_names, class_names)
     known = DATASETS.get(name)
     return EpisodeSource(
         dataset=name,
@@ -217,18 +204,22 @@ def _source(
         mean=known.mean if known else folder.MEAN,
         std=known.std if known else folder.STD,
         fingerprint=store.fingerprint,
-        memory_gb=memory_gb,
     )
 
 
-def _open(name: str, directory: Path) -> tuple[Store, ClassSplit]:
+def _open(name: str, directory: Path, draw: bool = True) -> tuple[Store, ClassSplit]:
     path = directory / name
-    own_split = path / folder.SPLIT_FILE
-    if name not in DATASETS and not own_split.is_file():
+    known = DATASETS.get(name)
+    if known is None and not (path / INDEX).is_file() and draw:
         raise unknown_name("data set", name, {*DATASETS, *available(directory)})
-    known = DATASETS.get(name, folder.OWN)
-    store = _open_or_draw(known, directory) if known.drawn else open_store(path)
-    split = parse_split(own_split) if known.split is None or own_split.is_file() else known.split()
+    store = _open_or_draw(known, directory) if known and draw else open_store(path)
+    own_split = path / folder.SPLIT_FILE
+    if own_split.is_file():
+        split = parse_split(own_split)
+    elif known and known.split:
+        split = known.split()
+    else:
+        raise UserError(f"{path}: no {own_split.name} says which classes are which")
     split.check_classes(store.class_names)
     return store, split
 

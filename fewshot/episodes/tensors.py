@@ -50,19 +50,22 @@ def episode_indices(episodes: Sequence[Episode], class_starts: np.ndarray) -> Ep
 
 
 class Images:
-    """The images of a data set, uint8, of which any rows can be had on the device.
+    """The images of a data set, uint8, of which any can be had on the device by their indices.
 
-    On the CPU they are the memory-mapped file itself, of which only what is read comes into memory
-    and goes again when it may be more than `source.memory_gb` (half of the memory if None). A GPU
-    has a copy in its memory; where that is too large, what a batch needs is sent each time.
+    At most `memory_gb` of them (2^30 bytes; None: half of the device's memory) are held at once. On
+    the CPU they are the memory-mapped file itself, of which only what is read comes into memory,
+    and goes again when it may be more than that. A GPU has a copy in its memory; where that would
+    be too large, what a batch needs is sent each time.
     """
 
-    def __init__(self, source: EpisodeSource, device: torch.device) -> None:
+    def __init__(
+        self, source: EpisodeSource, device: torch.device, memory_gb: float | None = None
+    ) -> None:
         self.device = device
         self._mapped_IHWC = source.images_IHWC
         self._images_IHWC = torch.from_numpy(source.images_IHWC)
         half = machine.memory_bytes(device) / 2
-        limit = half if source.memory_gb is None else source.memory_gb * 2**30
+        limit = half if memory_gb is None else memory_gb * 2**30
         fits = self._images_IHWC.nbytes <= limit
         if fits and device.type != "cpu":
             self._images_IHWC = self._images_IHWC.to(device)

@@ -19,13 +19,15 @@ def batches(
     recipe: Recipe,
     seed: int,
     generator: torch.Generator,
+    memory_gb: float | None = None,
 ) -> Callable[[int, int], Batch]:
     """The function from a step's number and the edge of its images, in pixels, to its batch: of
     the kind that the learner trains on. The augmentation draws from `generator`.
+    memory_gb: as in `Images`.
     """
     device = generator.device
-    images = Images(source, device)
-    rows_I = source.rows
+    images = Images(source, device, memory_gb)
+    rows_I = source.indices
     labels_I = np.repeat(np.arange(len(source.class_sizes)), source.class_sizes)
 
     def image_batch(step: int, edge: int) -> ImageBatch:

@@ -62,17 +62,18 @@ def evaluate(
     device: torch.device,
     disjoint: bool = False,
     keep: int = 0,
+    memory_gb: float | None = None,
 ) -> Score:
     """Score `learner` on the first `scoring.episodes` episodes of a split.
 
     `augment` makes the copies of the support images where `scoring.support_copies` asks for
     them. `disjoint` scores the episodes of `draw_disjoint_episodes` too, for the interval over
     data. `keep` is of how many episodes the predictions are kept, the first ones. Leaves the
-    learner in evaluation mode.
+    learner in evaluation mode. memory_gb: as in `Images`.
     """
     learner.eval()
     clock = Clock(device)
-    images = Images(source, device)  # not timed: a GPU is sent the whole data set
+    images = Images(source, device, memory_gb)  # not timed: a GPU is sent the whole data set
     with clock.running():
         start = clock.now()
         view = view_of(learner, source, images, scoring, augment)

@@ -68,13 +68,14 @@ def train(
     device: torch.device,
     say: Callable[[str], None] = lambda line: None,
     journal: TrainingCheckpoint | None = None,
+    memory_gb: float | None = None,
 ) -> Trained:
     """Train `learner` in place until the recipe's budget is spent; keep the selected weights.
 
     Batch number i is a pure function of (seed, i). The augmentation has a generator of its own.
     `validate` gives an accuracy; `say` is told of each validation. With a `journal` it goes on from
     the note of an earlier run, if there is one, to the weights that it would have had without the
-    interrupt: all that a learner remembers must be in its state_dict.
+    interrupt: all that a learner remembers must be in its state_dict. memory_gb: as in `Images`.
     Raises DivergedError when the loss explodes or stops being a number.
     """
     clock, kept = Clock(device), Kept(learner)
@@ -85,7 +86,7 @@ def train(
     with _progress_bar() as bar, clock.running():
         with clock.warming():
             optimizer = make_optimizer(learner.parameters(), recipe)
-            make_batch = batches(learner, source, augment, recipe, seed, generator)
+            make_batch = batches(learner, source, augment, recipe, seed, generator, memory_gb)
             outer_step = _outer_step(learner, make_batch, optimizer, recipe, clock, kept, device)
             parts: dict[str, _Stateful] = {
                 "learner": learner,

@@ -55,7 +55,7 @@ def _feature_view(
     augment: Augment,
 ) -> View:
     """Each image of the split is embedded once, and once more for each augmented copy."""
-    rows_I = source.rows
+    rows_I = source.indices
 
     def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
         batches = np.array_split(rows_I, math.ceil(len(rows_I) / EMBED_BATCH))

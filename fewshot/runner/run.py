@@ -142,7 +142,14 @@ def _score_cell(cell: Cell, run: _Run) -> None:
     machine.reset_peak_memory(run.device)
     augment = AUGMENTS[COPIES_AUGMENT]
     score = evaluate(
-        learner, source, cell.scoring, augment, run.device, disjoint=True, keep=KEPT_EPISODES
+        learner,
+        source,
+        cell.scoring,
+        augment,
+        run.device,
+        disjoint=True,
+        keep=KEPT_EPISODES,
+        memory_gb=place.memory_gb,
     )
     record = _run_record(cell, learner, train_source, source, score, spent, run)
     rows = score.episodes, score.disjoint, score.predictions
@@ -160,7 +167,9 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
     no_augment = AUGMENTS["none"]
 
     def validate(candidate: Learner) -> float:
-        return evaluate(candidate, val_source, recipe.val_scoring, no_augment, device).accuracy
+        scoring, memory_gb = recipe.val_scoring, place.memory_gb
+        score = evaluate(candidate, val_source, scoring, no_augment, device, memory_gb=memory_gb)
+        return score.accuracy
 
     if recipe.precision == "bf16" and device.type == "cpu" and not machine.computes_bf16():
         run.say("    this processor emulates bf16: --set recipe.precision=fp32 may be faster")
@@ -181,6 +190,7 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
             device,
             run.say,
             journal,
+            place.memory_gb,
         )
     except DivergedError as error:
         journal.forget()

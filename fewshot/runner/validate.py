@@ -37,7 +37,7 @@ def check_cells(cells: Sequence[Cell], data_dir: Path, learners: Learners = LEAR
         if trains_on == "episodes":
             needs.append((dataset, "train", recipe.train_shape))
         for name, split, shape in needs:
-            _check_shape(open_source(name, split, data_dir), shape)
+            open_source(name, split, data_dir).check_shape(shape)
         if trains_on != "nothing":
             source = open_source(dataset, "train", data_dir)
             test = open_source(cell.scored_on, "test", data_dir)
@@ -74,19 +74,6 @@ def _check_ways(cell: Cell) -> None:
     ):
         if rows is not None and n_way != rows:
             raise UserError(f"{cell.id}: {name} = {n_way}, but learner_options.n_way = {rows}")
-
-
-def _check_shape(source: EpisodeSource, shape: EpisodeShape) -> None:
-    where = f"{source.dataset}, {source.split} split"
-    if len(source.class_names) < shape.n_way:
-        raise UserError(f"{where}: {len(source.class_names)} classes for {shape.n_way} ways")
-    smallest = int(source.class_sizes.argmin())
-    size, needed = int(source.class_sizes[smallest]), shape.n_shot + shape.n_query
-    if size < needed:
-        raise UserError(
-            f"{where}: class '{source.class_names[smallest]}' has {size} images, an episode of "
-            f"{shape.n_shot} shots and {shape.n_query} queries needs {needed}"
-        )
 
 
 def _check_image_sizes(cell: Cell, learners: Learners, trained_px: int, scored_px: int) -> None:

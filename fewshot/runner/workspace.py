@@ -49,7 +49,7 @@ def how_to_get(name: str) -> str:
 class Workspace:
     """Where images are and results go, and the learners by name.
 
-    memory_gb: how much of the images may be held in memory, as in `EpisodeSource`.
+    memory_gb: how much of the images may be held in memory, as in `Images`.
     """
 
     results: Path
@@ -71,7 +71,7 @@ class Workspace:
 
     def open(self, dataset: str, split: Split) -> EpisodeSource:
         """One split of a data set."""
-        return open_source(dataset, split, self.data_dir, self.memory_gb)
+        return open_source(dataset, split, self.data_dir)
 
     def made_from(self, training: Training) -> dict[str, str | None]:
         """What a training depends on beside its configuration: the images, an outside learner."""

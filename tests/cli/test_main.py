@@ -157,7 +157,7 @@ def test_a_benchmark_that_is_not_one_is_a_mistake_in_one_line(run, benchmark, tm
 def test_unknown_data_and_too_few_images_are_found_before_training(run, tmp_path):
     for setting, hint in [
         ("dataset=tiyn", "did you mean 'tiny'?"),
-        ("scoring.n_query=9", "class 'class-11' has 9 images"),
+        ("scoring.n_query=9", "class 'class-11' of the test split has 9 images"),
         ("recipe.seconds=-1", "recipe.seconds"),
     ]:
         outcome = run("--set", setting)

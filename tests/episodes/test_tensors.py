@@ -95,7 +95,7 @@ def test_pages_of_images_are_given_back_beyond_the_memory_they_may_take(tmp_path
     rows = [rng.integers(0, len(whole), 50) for _ in range(20)]
     for memory_gb, times in ((None, 0), (1.0, 0), (2e6 / 2**30, 20), (1e-9, 20)):
         released.clear()
-        images = Images(replace(make_source(), images_IHWC=whole, memory_gb=memory_gb), cpu)
+        images = Images(replace(make_source(), images_IHWC=whole), cpu, memory_gb)
         for some in rows:
             assert np.array_equal(images.pixels(some).numpy(), whole[some])
         assert len(released) == times, memory_gb

@@ -361,7 +361,7 @@ def test_images_of_other_splits_are_neither_read_nor_felt(name, monkeypatch):
     run(learner, source, SMALL)
     run(other, replace(source, images_IHWC=poisoned), SMALL)
     assert read
-    assert read <= set(source.rows.tolist())
+    assert read <= set(source.indices.tolist())
     assert same_weights(learner, other)
 
 

@@ -23,6 +23,7 @@ from fewshot.backbones.precision import float32_products
 from fewshot.data import DATASETS
 from fewshot.data.splits import ClassSplit
 from fewshot.episodes.sampling import SPLITS
+from fewshot.episodes.tensors import Images
 from fewshot.errors import UserError
 from fewshot.harness.checkpoint import TrainingCheckpoint
 from fewshot.harness.selection import DivergedError
@@ -413,6 +414,23 @@ def test_winograd_is_refused_on_a_gpu(tmp_path, data, load):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_memory_that_images_may_take_reaches_all_who_hold_them(
+    tmp_path, data, load, monkeypatch
+):
+    """Training, validation and scoring alike."""
+    held, make = [], Images.__init__
+
+    def noted(self, source, device, memory_gb=None):
+        held.append((source.split, memory_gb))
+        make(self, source, device, memory_gb)
+
+    monkeypatch.setattr(Images, "__init__", noted)
+    cells = [cell for cell in load() if cell.training.learner == "protonet"]
+    place = workspace.Workspace(tmp_path, data, memory_gb=0.25)
+    assert not suite.run_cells(cells, place, CPU, print).failed
+    assert set(held) == {(split, 0.25) for split in SPLITS}
+
+
 def test_what_a_training_cost_and_who_else_was_there_is_written(finished):
     for cell in read_cells(finished):
         if cell.run["training"]:
@@ -587,13 +605,12 @@ def test_untrained_learners_of_one_seed_start_from_the_same_weights(data, load):
     [
         (
             ["scoring.n_query=5"],
-            "tiny, test split: class 'class-11' has 9 images, an episode of 5 shots and 5 queries"
-            " needs 10",
+            "tiny: class 'class-11' of the test split has 9 images, fewer than 5 support + 5 query",
         ),
-        (["scoring.n_way=5"], "tiny, test split: 4 classes for 5 ways"),
-        (["recipe.val_n_way=4"], "tiny, val split: 3 classes for 4 ways"),
-        (["recipe.n_way=6"], "tiny, train split: 5 classes for 6 ways"),
-        (["recipe.val_n_query=10"], "class 'class-05' has 10 images"),
+        (["scoring.n_way=5"], "tiny: the test split has 4 classes, fewer than 5 ways"),
+        (["recipe.val_n_way=4"], "tiny: the val split has 3 classes, fewer than 4 ways"),
+        (["recipe.n_way=6"], "tiny: the train split has 5 classes, fewer than 6 ways"),
+        (["recipe.val_n_query=10"], "class 'class-05' of the val split has 10 images"),
         (["dataset='tiyn'"], "unknown data set 'tiyn': did you mean 'tiny'?"),
     ],
 )

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from fewshot.data import open_source
 from fewshot.episodes.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
+from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
-from fewshot.reporting.episode_picture import ClassesOf, class_images, open_classes
+from fewshot.reporting.episode_picture import class_images
 from fewshot.reporting.html.answers import (
     Answers,
     Kept,
@@ -125,7 +127,7 @@ def _examples(
 ) -> DataSetExamples:
     columns = list(cells)
     try:
-        test = open_classes(group.dataset, "test", data_dir)
+        test = open_source(group.dataset, "test", data_dir, draw=False)
         for cell in cells.values():
             _refuse_others(cell.run, test)
     except UserError as error:
@@ -133,7 +135,7 @@ def _examples(
         return DataSetExamples(group.dataset, columns, 0, group.n_query, [], [], [], missing)
     shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
     wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
-    drawn = [draw_episode(group.seed, "test", i, test.sizes_C, shape) for i in range(wanted)]
+    drawn = [draw_episode(group.seed, "test", i, test.class_sizes, shape) for i in range(wanted)]
     kept = [each for each in kept if each.column in cells]
     examples = [
         Example(i, _classes(i, episode, test, kept), _outcomes(i, columns, rows))
@@ -143,7 +145,7 @@ def _examples(
     return DataSetExamples(
         group.dataset,
         columns,
-        test.store.images_IHWC.shape[1],
+        test.image_size,
         group.n_query,
         examples,
         answered=[column for column in columns if column in answered],
@@ -152,17 +154,17 @@ def _examples(
     )
 
 
-def _refuse_others(run: dict[str, Any], test: ClassesOf) -> None:
+def _refuse_others(run: dict[str, Any], test: EpisodeSource) -> None:
     """Raises UserError unless these images, and these episodes, are those that were scored."""
-    if test.store.fingerprint != run["dataset"]["fingerprint"]:
+    if test.fingerprint != run["dataset"]["fingerprint"]:
         raise UserError(
-            f"the images of {test.store.path.name} here (fingerprint {test.store.fingerprint}) are "
+            f"the images of {test.dataset} here (fingerprint {test.fingerprint}) are "
             f"not those that were scored ({run['dataset']['fingerprint']})"
         )
     scoring = run["config"]["scoring"]
     shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
     digest = episodes_digest(
-        draw_episode(scoring["episode_seed"], "test", i, test.sizes_C, shape)
+        draw_episode(scoring["episode_seed"], "test", i, test.class_sizes, shape)
         for i in range(scoring["episodes"])
     )
     if digest != run["episodes_digest"]:
@@ -170,7 +172,7 @@ def _refuse_others(run: dict[str, Any], test: ClassesOf) -> None:
 
 
 def _classes(
-    number: int, episode: Episode, test: ClassesOf, kept: Sequence[Kept]
+    number: int, episode: Episode, test: EpisodeSource, kept: Sequence[Kept]
 ) -> list[ClassExample]:
     return [
         ClassExample(

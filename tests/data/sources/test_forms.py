@@ -500,7 +500,7 @@ def test_metaoptnets_classes_go_by_number_and_keep_their_split(tmp_path: Path) -
         source = data.open_source("tiered-imagenet", split, directory)
         pixels, labels, _ = tiered_split(images, split)
         assert source.class_names == tuple(f"{split}-{label:03}" for label in sorted(set(labels)))
-        assert np.array_equal(source.images_IHWC[source.rows], pixels)
+        assert np.array_equal(source.images_IHWC[source.indices], pixels)
 
 
 def test_grey_images_do_not_tell_their_channels(tmp_path: Path) -> None:

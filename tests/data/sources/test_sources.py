@@ -306,6 +306,23 @@ def test_names_are_checked(tmp_path: Path) -> None:
         data.open_source("fc100", "train", tmp_path)
 
 
+def test_a_store_without_a_split_or_a_class_is_one_clear_line(tmp_path: Path) -> None:
+    store = import_birds(tmp_path)
+    (store.path / "split.toml").write_text('train = ["ant"]\nval = ["bee"]\ntest = ["owl"]')
+    with pytest.raises(UserError, match="missing class 'owl'"):
+        data.open_source("my-birds", "test", tmp_path / "data")
+    (store.path / "split.toml").unlink()
+    with pytest.raises(UserError, match="my-birds: no split.toml says which classes are which"):
+        data.open_source("my-birds", "test", tmp_path / "data")
+
+
+def test_what_is_not_here_is_not_drawn_where_only_what_is_here_is_asked_for(tmp_path: Path) -> None:
+    for name in ("glyphs", "park"):
+        with pytest.raises(UserError, match=f"no data set '{name}'"):
+            data.open_source(name, "test", tmp_path, draw=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_glyphs_are_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
 
