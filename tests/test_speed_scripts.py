@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.cells import made_cell
-from helpers.learners import small_learner
+from helpers.learners import LEARNERS, small_learner
 from helpers.paths import ROOT
 from helpers.sources import make_source
 from scipy import stats
 
 from fewshot import data
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.tensors import Images
 from fewshot.harness.recipe import Recipe
-from fewshot.learners import LEARNERS
 
 SPEED = ROOT / "benchmarks" / "speed"
 HELD = ("PIL images", "float tensors")
@@ -127,7 +127,7 @@ def test_images_of_another_scale_or_data_set_are_seen(scripts, marked, noise):
 
 def normalised(source, pixels=None):
     images = Images(source, torch.device("cpu"))
-    return images.normalized(images.pixels(source.rows) if pixels is None else pixels)
+    return images.normalized(images.pixels(source.indices) if pixels is None else pixels)
 
 
 def repeat_an_image(parts):
@@ -316,7 +316,7 @@ def test_scoring_is_timed_against_embedding(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "evaluation.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--episodes", "20", "--rounds", "1", "--json", str(out)]
-    data.dataset_info("glyphs", tmp_path / "data")  # draws them
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())  # draws them
     subprocess.run([*script, *small], check=True, capture_output=True)
     results = json.loads(out.read_text())["results"]
     assert set(results) == {"embedding", "protonet", "transfer"}
@@ -328,7 +328,7 @@ def test_training_is_timed_in_all_ways(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "training.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--steps", "2", "--rounds", "1", "--learner-steps", "1"]
-    data.dataset_info("glyphs", tmp_path / "data")
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())
     command = [*script, *small, "--backbones", "conv4", "--json", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads(out.read_text())

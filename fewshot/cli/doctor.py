@@ -1,11 +1,9 @@
-"""What this installation has, and what it lacks with the command that gets it."""
+"""`fewshot doctor`: what this installation has, and the command that gets what it lacks."""
 
 from pathlib import Path
 
-import torch
-
-from fewshot import __version__, machine
-from fewshot.data import DATASETS, available, data_dir
+from fewshot import __version__
+from fewshot.cli.shared import DataOption
 
 OPTIONAL = {
     "plotly": "pip install 'fewshot[report]'",
@@ -18,8 +16,13 @@ EMULATED = "emulated: precision = 'fp32' may be faster, convolutions = 'winograd
 PACKAGE_OF = {"sklearn": "scikit-learn"}
 
 
-def report(data: Path | None) -> str:
-    """Lines of text on versions, machine, data sets and optional parts."""
+def doctor(data: DataOption = None) -> None:
+    """Print versions, machine, data sets and optional parts, with how to get what is missing."""
+    import torch
+
+    from fewshot import machine
+    from fewshot.data import data_dir
+
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     about = machine.describe(torch.device("cpu"))
     packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
@@ -38,22 +41,27 @@ def report(data: Path | None) -> str:
         "optional parts",
         *(f"  {name:12} {_optional_state(name)}" for name in OPTIONAL),
     ]
-    return "\n".join(lines)
+    print("\n".join(lines))
 
 
 def _data_states(data: Path | None) -> dict[str, str]:
-    present = available(data_dir(data))
+    from fewshot.data import available, data_dir
+    from fewshot.data.catalogue import known_datasets
+
+    present, datasets = available(data_dir(data)), known_datasets()
     states = {}
-    for name, source in DATASETS.items():
+    for name, source in datasets.items():
         if name in present:
             states[name] = "present"
         elif source.drawn:
             states[name] = "drawn when first used"
         else:
             states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
-    return states | {name: "present" for name in present if name not in DATASETS}
+    return states | {name: "present" for name in present if name not in datasets}
 
 
 def _optional_state(name: str) -> str:
-    version = machine.package_version(PACKAGE_OF.get(name, name))
+    from fewshot.machine import package_version
+
+    version = package_version(PACKAGE_OF.get(name, name))
     return version or f"missing: {OPTIONAL[name]}"

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot import machine
-from fewshot.episodes.sampling import Episode
+from fewshot.episodes import sampling
+from fewshot.episodes.sampling import Episode, EpisodeShape
 from fewshot.episodes.source import EpisodeSource
 from fewshot.protocols import Augment, EpisodeBatch
 
@@ -127,6 +128,35 @@ def episode_batch(
         class_ids_TN=sent(torch.from_numpy(rows.class_ids_TN), images.device),
         n_support=rows.support_TS.shape[1],
     )
+
+
+class EpisodeTensors(NamedTuple):
+    """One episode: normalised images, and labels 0..N-1; support images stand class by class."""
+
+    support_x_SCHW: Tensor
+    support_y_S: Tensor
+    query_x_QCHW: Tensor
+    query_y_Q: Tensor
+
+
+def draw_episode(
+    source: EpisodeSource, shape: EpisodeShape, index: int = 0, seed: int = 0
+) -> EpisodeTensors:
+    """Return episode number `index` of a split on the CPU, as every learner meets it.
+
+    Raises UserError when the split has too few classes, or a class too few images.
+    """
+    images = Images(source, torch.device("cpu"))
+    drawn = sampling.draw_episode(seed, source.split, index, source.class_sizes, shape)
+    episode = episode_indices([drawn], source.class_starts)
+    support_x, query_x = (
+        images.normalized(images.pixels(indices_T[0]))
+        for indices_T in (episode.support_TS, episode.query_TQ)
+    )
+    support_y, query_y = (
+        torch.from_numpy(y_T[0].copy()) for y_T in (episode.support_y_TS, episode.query_y_TQ)
+    )
+    return EpisodeTensors(support_x, support_y, query_x, query_y)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

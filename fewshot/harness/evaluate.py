@@ -21,6 +21,7 @@ from fewshot.harness.clock import Clock, Use
 from fewshot.harness.recipe import Scoring
 from fewshot.harness.views import View, view_of
 from fewshot.protocols import Augment, FeatureLearner, Learner
+from fewshot.statistics.intervals import Interval, mean_ci95
 
 CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**33}  # of features or activations in a chunk of episodes
 
@@ -51,6 +52,11 @@ class Score:
     def accuracy(self) -> float:
         """Mean accuracy over the episodes."""
         return float(self.episodes["accuracy"].mean())
+
+    @property
+    def interval(self) -> Interval:
+        """Mean accuracy and the half-width of its 95 % interval over the episodes."""
+        return mean_ci95(self.episodes["accuracy"].to_numpy())
 
 
 @torch.no_grad()

@@ -11,15 +11,15 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
+from helpers.learners import BACKBONES, LEARNERS
 from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK, BROKEN, write_near, write_tiny
 from PIL import Image
 
 from fewshot import __version__
-from fewshot.backbones import BACKBONES
-from fewshot.data import DATASETS, available
-from fewshot.learners import LEARNERS
-from fewshot.learners.protonet import ProtoNet
+from fewshot.data import available
+from fewshot.data.catalogue import DATASETS
+from fewshot.learners import registry
 from fewshot.runner.benchmark_file import shipped_benchmarks
 
 SHORT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1").replace('"transfer"', '"mtl"')
@@ -397,11 +397,7 @@ def test_force_runs_finished_cells_again(run):
 
 
 def test_a_failed_cell_gives_exit_code_1_and_the_table_of_the_others(run, benchmark, monkeypatch):
-    class Broken(ProtoNet):
-        def loss(self, batch):
-            raise RuntimeError("no luck")
-
-    monkeypatch.setitem(LEARNERS, "broken", Broken)
+    monkeypatch.setitem(registry.LEARNERS, "broken", "helpers.trainings:Broken")
     benchmark.write_text(BROKEN)
     code, out, err = run("--set", "scoring.n_shot=1")
     assert code == 1
@@ -554,9 +550,8 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_installed_command_ends_with_code_2_and_one_line_without_torch(tmp_path):
     """In a process of its own, where importing torch is an error."""
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')\n")
-    command = [sys.executable, "-m", "fewshot.cli.main", "table", str(tmp_path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}
-    )
+    command = [sys.executable, "-m", "fewshot.cli", "table", str(tmp_path)]
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert is_one_line_of_error((done.returncode, done.stdout, done.stderr))
     assert f"no finished cells in {tmp_path}" in done.stderr

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from helpers.learners import small_learner, ways_of
+from helpers.learners import LEARNERS, small_learner, ways_of
 from helpers.sources import IMAGE_SIZE, make_source, some_classes
 from torch.nn.functional import one_hot
 
@@ -13,7 +13,6 @@ from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.sampling import draw_episode, episodes_digest
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
-from fewshot.learners import LEARNERS
 from fewshot.protocols import FeatureLearner, Learner
 
 SCORING = Scoring(n_way=4, n_shot=2, n_query=3, episodes=12, episode_seed=5)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from helpers.learners import LEARNERS
 from helpers.sources import make_source, some_classes
 from helpers.trainings import SMALL, Script, Slow, Toy, make_learner, same_weights, trained_learners
 
@@ -17,7 +18,6 @@ from fewshot.harness.optimizers import lr_factor
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.harness.selection import DivergedError, curve_rows
 from fewshot.harness.train import train
-from fewshot.learners import LEARNERS
 from fewshot.machine import ProcessorSeconds
 
 CPU = torch.device("cpu")

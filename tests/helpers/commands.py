@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 
-def run_without_torch(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    """`fewshot` in a process of its own, in which torch cannot be imported."""
+def run_without_torch(
+    *arguments: object, cwd: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `fewshot` in `cwd`, in a process of its own in which torch cannot be imported."""
     script = (
         "import sys\n"
         "sys.modules['torch'] = sys.modules['torchvision'] = None\n"
@@ -13,7 +16,7 @@ def run_without_torch(*arguments: object) -> "subprocess.CompletedProcess[str]":
         f"sys.argv = {['fewshot', *map(str, arguments)]!r}\n"
         "main()\n"
     )
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", script], cwd=cwd, capture_output=True, text=True)
 
 
 def cost_of_command(*arguments: object) -> tuple[float, float, str]:

@@ -36,7 +36,7 @@ def make_store(folder, px=8, names=NAMES, split=SPLIT, per_class=PER_CLASS):
 @pytest.fixture
 def zoo(tmp_path):
     make_store(tmp_path)
-    return open_source("zoo", "train", tmp_path)
+    return open_source("zoo", "train", tmp_path, {})
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def places(picture_HWC, tile_HWC):
 def test_each_image_stands_in_the_picture_pixel_by_pixel(tmp_path, px, factor):
     """Enlarged by a whole number; class by class in rows, support before queries."""
     make_store(tmp_path, px)
-    source = open_source("zoo", "train", tmp_path)
+    source = open_source("zoo", "train", tmp_path, {})
     write_episodes(source, SHAPE, 7, 1, tmp_path / "out.png")
     picture = pixels_of(tmp_path / "out.png")
     found = class_images(draw_episode(7, "train", 0, source.class_sizes, SHAPE), source)
@@ -139,7 +139,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(tmp_path, texts, shape, 
     quoted = ", ".join(f'"""{name}"""'.replace("\\", "\\\\") for name in names)
     split = f'train = [{quoted}]\nval = ["v"]\ntest = ["w"]\n'
     make_store(tmp_path, px, [*names, "v", "w"], split, per_class=27)
-    source = open_source("zoo", "train", tmp_path)
+    source = open_source("zoo", "train", tmp_path, {})
     write_episodes(source, shape, 0, 2, tmp_path / "out.png")
     assert len(texts["name"]) == 10
     width, height = texts["canvas"]
@@ -169,7 +169,7 @@ def test_a_name_that_the_font_lacks_is_no_warning(tmp_path):
     make_store(tmp_path, names=names, split=split)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_episodes(open_source("zoo", "train", tmp_path), SHAPE, 0, 1, tmp_path / "out.png")
+        write_episodes(open_source("zoo", "train", tmp_path, {}), SHAPE, 0, 1, tmp_path / "out.png")
     assert (tmp_path / "out.png").is_file()
 
 
@@ -214,7 +214,7 @@ def test_mistakes_are_one_clear_line_and_leave_no_file(zoo, tmp_path, shape, cou
 def test_the_highest_picture_that_is_not_refused_can_be_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(episode_picture, "MOST_PX", 1000)
     make_store(tmp_path)
-    source, shape = open_source("zoo", "train", tmp_path), EpisodeShape(1, 1, 1)
+    source, shape = open_source("zoo", "train", tmp_path, {}), EpisodeShape(1, 1, 1)
     write_episodes(source, shape, 0, 5, tmp_path / "out.png")
     assert 800 < len(pixels_of(tmp_path / "out.png")) < 1100
     with pytest.raises(UserError, match="ask for fewer"):

@@ -1,9 +1,8 @@
 """Published numbers are data with a source and a degree of trust, and never measured ones."""
 
 import pytest
+from helpers.learners import BACKBONES, LEARNERS
 
-from fewshot.backbones import BACKBONES
-from fewshot.learners import LEARNERS
 from fewshot.reporting.published import published, published_numbers
 
 DATASETS = {"cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet"}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from fewshot.data import open_source
+from fewshot.data import DataSets, open_source
 from fewshot.episodes.sampling import Episode, EpisodeShape, draw_episode, episodes_digest
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
@@ -96,7 +96,7 @@ class _Group(NamedTuple):
 
 
 def data_set_examples(
-    cells: Sequence[CellResult], rows: Sequence[TableRow], data_dir: Path
+    cells: Sequence[CellResult], rows: Sequence[TableRow], data_dir: Path, datasets: DataSets
 ) -> list[DataSetExamples]:
     """Examples of each data set that the rows have, in the order of the table.
 
@@ -113,7 +113,8 @@ def data_set_examples(
     wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))
     kept = kept_predictions(cells, rows)
     return [
-        _examples(group, found, rows, kept, data_dir, wanted) for group, found in groups.items()
+        _examples(group, found, rows, kept, data_dir, datasets, wanted)
+        for group, found in groups.items()
     ]
 
 
@@ -123,11 +124,12 @@ def _examples(
     rows: Sequence[TableRow],
     kept: Sequence[Kept],
     data_dir: Path,
+    datasets: DataSets,
     wanted: int,
 ) -> DataSetExamples:
     columns = list(cells)
     try:
-        test = open_source(group.dataset, "test", data_dir, draw=False)
+        test = open_source(group.dataset, "test", data_dir, datasets, draw=False)
         for cell in cells.values():
             _refuse_others(cell.run, test)
     except UserError as error:

@@ -9,7 +9,7 @@ from helpers.learners import small_learner
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.backbones import Conv4
+from fewshot.backbones.conv4 import Conv4
 from fewshot.errors import UserError
 from fewshot.learners import imaml
 from fewshot.learners.imaml import IMAML, IMAMLConfig, conjugate_gradients

@@ -31,15 +31,15 @@ from helpers.pages import (
 from PIL import Image
 
 from fewshot.data import import_dataset
+from fewshot.data.catalogue import known_datasets
 from fewshot.data.sources.source import Reading
 from fewshot.data.splits import load_split, parse_split
 from fewshot.data.store import open_store, write_store
 from fewshot.episodes.sampling import EpisodeShape, draw_episode
 from fewshot.errors import UserError
 from fewshot.reporting import html
-from fewshot.reporting.html import render_report, verdicts
+from fewshot.reporting.html import examples, verdicts
 from fewshot.reporting.html.details import score_details
-from fewshot.reporting.html.examples import data_set_examples
 from fewshot.reporting.html.figures import figure_data
 from fewshot.reporting.html.headline import headline_table
 from fewshot.reporting.html.literature import published_lines
@@ -103,6 +103,14 @@ class Page(HTMLParser):
             self.text.append(text)
         if {"td", "th"} & set(self._open):
             self._table[-1][-1] += text
+
+
+def render_report(cells, data_dir):
+    return html.render_report(cells, data_dir, known_datasets())
+
+
+def data_set_examples(cells, rows, data_dir):
+    return examples.data_set_examples(cells, rows, data_dir, known_datasets())
 
 
 def page_of(cells, data_dir=NOWHERE):
@@ -448,7 +456,7 @@ def birds(tmp_path_factory):
     (folder.parent / "split.toml").write_text(SPLIT)
     data_dir = tmp_path_factory.mktemp("data")
     split = str(folder.parent / "split.toml")
-    store = import_dataset("birds", folder, data_dir, size=PX, split=split)
+    store = import_dataset("birds", folder, data_dir, {}, size=PX, split=split)
     return data_dir, store
 
 
