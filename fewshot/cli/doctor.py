@@ -12,7 +12,6 @@ OPTIONAL = {
     "numba": "pip install 'fewshot[winograd]'",
     "sklearn": "pip install 'fewshot[dev]'",
 }
-EMULATED = "emulated: precision = 'fp32' may be faster, convolutions = 'winograd' too"
 PACKAGE_OF = {"sklearn": "scikit-learn"}
 
 
@@ -21,8 +20,10 @@ def doctor(data: DataOption = None) -> None:
     import torch
 
     from fewshot import machine
+    from fewshot.backbones.convolutions import WITHOUT_BF16
     from fewshot.data import data_dir
 
+    emulated = f"emulated: {WITHOUT_BF16}"
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     about = machine.describe(torch.device("cpu"))
     packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
@@ -35,7 +36,7 @@ def doctor(data: DataOption = None) -> None:
         f"  {'cores':12} {about['cores']} ({about['threads']} torch threads)",
         f"  {'memory':12} {about['memory_gb']} GB",
         f"  {'gpu':12} {', '.join(gpus) or 'none'}",
-        f"  {'bf16':12} {'in hardware' if machine.computes_bf16() else EMULATED}",
+        f"  {'bf16':12} {'in hardware' if machine.computes_bf16() else emulated}",
         f"data in {data_dir(data)}",
         *(f"  {name:12} {state}" for name, state in _data_states(data).items()),
         "optional parts",

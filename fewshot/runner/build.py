@@ -3,11 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
-from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.convolutions import prepare
+from fewshot.backbones.norm import norm_for
 from fewshot.backbones.precision import Bf16
-from fewshot.backbones.winograd import use_winograd
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
 from fewshot.protocols import Backbone, Learner
@@ -42,8 +41,8 @@ def new_learner(training: Training, classes: Classes, image_size: int, n_classes
 def build_backbone(training: Training, classes: Classes, image_size: int) -> Backbone:
     """Return the backbone of a training, with the norm, convolutions and precision it asks for.
 
-    Raises UserError for images that are too small, and for dropout, compilation or Winograd's
-    convolutions under a gradient learner.
+    Raises UserError for images that are too small, and for dropout, compilation or
+    convolutions that do not suit a gradient learner.
     """
     own_norm = classes.learner.differentiable_norm
     if own_norm and training.recipe.compile:
@@ -51,21 +50,14 @@ def build_backbone(training: Training, classes: Classes, image_size: int) -> Bac
             f"{training.learner}: recipe.compile is for other learners; gradient learners record "
             "CUDA graphs of their own"
         )
-    if own_norm and training.recipe.convolutions == "winograd":
-        raise UserError(
-            f"{training.learner}: convolutions = 'winograd' is for other learners; gradient "
-            "learners differentiate twice"
-        )
     if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
         raise UserError(
             f"{training.learner}: its gradients need a backbone that drops nothing at random: "
             "set backbone_options.drop_rate = 0"
         )
-    backbone = classes.backbone(
-        training.backbone_options, image_size, norm=BatchNorm if own_norm else nn.BatchNorm2d
-    )
+    norm = norm_for(classes.learner)
+    backbone = classes.backbone(training.backbone_options, image_size, norm=norm)
     if not isinstance(getattr(backbone, "out_dim", None), int):
         raise UserError(f"{training.backbone}: needs out_dim, its number of features")
-    if training.recipe.convolutions == "winograd":
-        use_winograd(backbone)
+    prepare(backbone, training.recipe.convolutions, training.learner, own_norm)
     return Bf16(backbone) if training.recipe.precision == "bf16" else backbone

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fewshot import __version__, machine
+from fewshot.backbones.convolutions import check_device
 from fewshot.backbones.precision import float32_products
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.errors import UserError
@@ -99,8 +100,7 @@ def _check_device(cell: Cell, device: torch.device) -> None:
     recipe = cell.training.recipe
     if recipe.precision == "tf32" and device.type != "cuda":
         raise UserError(f"{cell.id}: precision 'tf32' needs a GPU; here there are fp32 and bf16")
-    if recipe.convolutions == "winograd" and device.type != "cpu":
-        raise UserError(f"{cell.id}: convolutions = 'winograd' is for CPUs")
+    check_device(recipe.convolutions, device, cell.id)
 
 
 @dataclass(frozen=True)

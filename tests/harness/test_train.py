@@ -12,7 +12,7 @@ from helpers.trainings import SMALL, Script, Slow, Toy, make_learner, same_weigh
 
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.tensors import Images
-from fewshot.harness import train as train_module
+from fewshot.harness import outer_loop
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.optimizers import lr_factor
 from fewshot.harness.recipe import Recipe, Scoring
@@ -280,8 +280,8 @@ def test_a_head_that_refuses_what_divergence_left_does_not_hide_it(train_source,
     """On a GPU losses arrive late; here they never do."""
     toy = ChecksItsInputs(losses={3: float("nan")})
     if late:
-        arrived = train_module.Losses.arrived
-        monkeypatch.setattr(train_module.Losses, "arrived", lambda *a: arrived(*a) and [])
+        arrived = outer_loop.Losses.arrived
+        monkeypatch.setattr(outer_loop.Losses, "arrived", lambda *a: arrived(*a) and [])
     with pytest.raises(DivergedError, match=r"\bby step 3\b"):
         run(toy, train_source, replace(SMALL, validations=1))
 

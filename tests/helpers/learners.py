@@ -2,10 +2,9 @@
 
 import torch
 from helpers.sources import IMAGE_SIZE
-from torch import nn
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.norm import norm_for
 from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Learner
@@ -24,8 +23,7 @@ def small_learner(name: str, n_classes: int, filters: int = 4, **options: object
     """An untrained learner on a small Conv4, with the batch norm that it asks for."""
     torch.manual_seed(0)
     cls = LEARNERS[name]
-    norm = BatchNorm if cls.differentiable_norm else nn.BatchNorm2d
-    backbone = Conv4(Conv4.Config(filters), IMAGE_SIZE, norm=norm)
+    backbone = Conv4(Conv4.Config(filters), IMAGE_SIZE, norm=norm_for(cls))
     return cls(backbone, cls.Config(**options), n_classes)
 
 

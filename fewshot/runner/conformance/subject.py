@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.norm import norm_for
 from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.errors import UserError
@@ -48,7 +48,7 @@ class Subject:
     ) -> Learner:
         """Return a new learner, the same each time; a head of fixed size gets `n_way` outputs."""
         torch.manual_seed(0)
-        norm = BatchNorm if self.learner.differentiable_norm else nn.BatchNorm2d
+        norm = norm_for(self.learner)
         backbone = self.backbone(self.backbone_options, image_size, norm=norm)
         options = self.options
         if any(f.name == "n_way" for f in fields(options)):

@@ -187,9 +187,7 @@ def _plainly(training: Training) -> Training:
 
     Other ways to compute a convolution do not make its training smaller.
     """
-    return replace(
-        training, recipe=replace(training.recipe, precision="fp32", convolutions="direct")
-    )
+    return replace(training, recipe=training.recipe.in_plain_float32)
 
 
 def _images(images: int) -> ImageBatch:

@@ -31,7 +31,7 @@ class Rates:
         """Return the rate of a training's backbone, forward and backward over images of a size."""
         if self._device.type == "cpu":
             images = ENOUGH
-        t, computed = training, (training.recipe.precision, training.recipe.convolutions)
+        t, computed = training, training.recipe.arithmetic
         own_norm = classes.learner.differentiable_norm
         key = f"{t.backbone} {t.backbone_options} {computed} {own_norm} {image_size}"
         if key not in self._timed:
