@@ -1,10 +1,8 @@
-"""The members of a zip, read where they lie, or unpacked."""
+"""Reads the members of a zip where they lie, or unpacks them."""
 
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_IFMT, S_ISREG
 from struct import Struct
@@ -15,6 +13,7 @@ from fewshot.data.untrusted.blobs import Blob, Cursor, shown
 from fewshot.data.untrusted.members import (
     NO_ARCHIVE,
     Files,
+    Members,
     Table,
     check_readable,
     member_label,
@@ -36,7 +35,7 @@ _LOCAL = Struct("<4s22x2H")
 
 
 class _Entry(NamedTuple):
-    """One of the central directory. packed, size: in bytes; mode: as of `os.stat`, or 0."""
+    """An entry of the central directory. packed, size: in bytes; mode: as of `os.stat`, or 0."""
 
     name: str
     flags: int
@@ -48,48 +47,49 @@ class _Entry(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True)
-class _Zip:
-    """Members of a zip; those that are compressed are copied to `scratch` once, if need be."""
+class _Zip(Members):
+    """Members of a zip; those that are compressed are copied to `scratch` once, if need be.
 
-    archive: Blob
-    scratch: Scratch
-    names: tuple[str, ...]
-    columns: "list[array[int]]"  # method, checksum, packed and true size, offset
-    copies: dict[int, Blob] = field(default_factory=dict)
-    lock: AbstractContextManager[object] = field(default_factory=Lock)
+    columns: of each member its method, checksum, packed and true size, and offset.
+    """
 
-    def size(self, row: int) -> int:
-        return self.columns[3][row]
+    def __init__(
+        self, archive: Blob, scratch: Path | None, names: Sequence[str], columns: "list[array[int]]"
+    ) -> None:
+        self._archive, self._names, self._columns = archive, names, columns
+        self._scratch, self._copies, self._lock = Scratch(scratch), dict[int, Blob](), Lock()
 
-    def blob(self, row: int) -> Blob:
-        method, crc, packed_size, size, offset = (column[row] for column in self.columns)
-        packed = self._packed(row, packed_size, offset)
-        if method == STORED:
-            return packed
-        with self.lock:
-            if row not in self.copies:
-                pieces = _zip_pieces(packed, method, crc)
-                self.copies[row] = self.scratch.copy(pieces, packed.name, packed_size, size)
-            return self.copies[row]
+    def size(self, index: int) -> int:
+        return self._columns[3][index]
 
-    def read(self, row: int) -> bytes:
-        method, crc, packed_size, size, offset = (column[row] for column in self.columns)
-        packed = self._packed(row, packed_size, offset)
+    def read(self, index: int) -> bytes:
+        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
+        packed = self._packed(index, packed_size, offset)
         check_readable(packed.name, size)
         pieces = _zip_pieces(packed, method, crc)
         return b"".join(limited(pieces, packed.name, packed_size, size))
 
-    def _packed(self, row: int, size: int, offset: int) -> Blob:
-        label = member_label(self.archive, self.names[row])
-        mark, name_size, extra_size = _LOCAL.unpack(self.archive.read(offset, _LOCAL.size))
+    def blob(self, index: int) -> Blob:
+        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
+        packed = self._packed(index, packed_size, offset)
+        if method == STORED:
+            return packed
+        with self._lock:
+            if index not in self._copies:
+                pieces = _zip_pieces(packed, method, crc)
+                self._copies[index] = self._scratch.copy(pieces, packed.name, packed_size, size)
+            return self._copies[index]
+
+    def _packed(self, index: int, size: int, offset: int) -> Blob:
+        label = member_label(self._archive, self._names[index])
+        mark, name_size, extra_size = _LOCAL.unpack(self._archive.read(offset, _LOCAL.size))
         if mark != b"PK\3\4":
             raise UserError(f"{label}: cannot be read (no header where one belongs)")
-        return self.archive.part(offset + _LOCAL.size + name_size + extra_size, size, label)
+        return self._archive.part(offset + _LOCAL.size + name_size + extra_size, size, label)
 
 
 def _zip_pieces(packed: Blob, method: int, expected_crc: int) -> Iterator[bytes]:
-    """The content of a member, in pieces; raises UserError when its checksum is another."""
+    """Give the content of a member in pieces; raises UserError when its checksum is another."""
     crc = 0
     for piece in [packed.read()] if method == STORED else unpacked(packed, METHODS[method]):
         crc = zlib.crc32(piece, crc)
@@ -99,7 +99,7 @@ def _zip_pieces(packed: Blob, method: int, expected_crc: int) -> Iterator[bytes]
 
 
 def open_zip(blob: Blob, source: Path, scratch: Path | None = None) -> Files:
-    """The members of a zip. Raises UserError as `open_files` does."""
+    """Return the files of a zip. Raises UserError as `open_files` does."""
     table = Table(source, 5)
     with told(blob.name, "zip"):
         start, end, base = _find_directory(blob)
@@ -113,11 +113,11 @@ def open_zip(blob: Blob, source: Path, scratch: Path | None = None) -> Files:
     _, _, packed, sizes, offsets = columns
     refuse_bomb(blob.name, sum(packed), sum(sizes))
     _check_overlaps(blob, packed, offsets, start)
-    return Files(source, names, _Zip(blob, Scratch(scratch), names, columns))
+    return Files(source, names, _Zip(blob, scratch, names, columns))
 
 
 def _find_directory(blob: Blob) -> tuple[int, int, int]:
-    """Where the central directory starts and ends, and where the zip itself starts."""
+    """Return where the central directory starts and ends, and where the zip itself starts."""
     tail_start = max(0, blob.size - _END.size - 0xFFFF)
     tail = blob.read(tail_start)
     at = tail.rfind(END_MARK)
@@ -152,7 +152,7 @@ def _entries(blob: Blob, start: int, end: int) -> Iterator[_Entry]:
 
 
 def _widened(extra: bytes, *numbers: int) -> list[int]:
-    """The numbers, those that do not fit 32 bits taken from the zip64 field of `extra`."""
+    """Return the numbers; those that do not fit 32 bits stand in the zip64 field of `extra`."""
     if WIDE not in numbers:
         return list(numbers)
     at = 0
@@ -179,8 +179,8 @@ def _check_entry(entry: _Entry, label: str) -> None:
 
 
 def _check_overlaps(blob: Blob, packed: Sequence[int], offsets: Sequence[int], end: int) -> None:
-    """Raises UserError where members share bytes: so one could unpack what is there twice."""
+    """Raise UserError where members share bytes: so one could unpack what is there twice."""
     order = sorted(range(len(offsets)), key=offsets.__getitem__)
-    for row, limit in zip(order, [*map(offsets.__getitem__, order[1:]), end], strict=False):
-        if offsets[row] + _LOCAL.size + packed[row] > limit:
+    for index, limit in zip(order, [*map(offsets.__getitem__, order[1:]), end], strict=False):
+        if offsets[index] + _LOCAL.size + packed[index] > limit:
             raise UserError(f"{blob.name}: a damaged zip (its members overlap)")
