@@ -5,7 +5,7 @@ original file name. Where a form has no file names, the pixels tell which image 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import PurePosixPath
@@ -19,16 +19,10 @@ from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import find_classes, read_class_folders
 from fewshot.data.sources.labelled import as_labels, load_table, name_labels
 from fewshot.data.sources.resample import fit
-from fewshot.data.sources.source import (
-    Asked,
-    DataSource,
-    Form,
-    Reading,
-    load_downloads,
-    one_by_one,
-)
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads, one_by_one
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
+from fewshot.data.untrusted.blobs import Blob
 from fewshot.data.untrusted.files import Files
 from fewshot.data.untrusted.pickles import text
 from fewshot.episodes.sampling import SPLITS, Split
@@ -104,16 +98,8 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 # -- the official archives
 
 
-def _find_python(names: Sequence[str]) -> str | None:
-    """Return the folder of the Python archive's batches, with a '/' at its end if there is one."""
-    return _find_batches(names, "meta", ("train", "test"))
-
-
-def _find_binary(names: Sequence[str]) -> str | None:
-    return _find_batches(names, "fine_label_names.txt", ("train.bin", "test.bin"))
-
-
-def _find_batches(names: Sequence[str], index: str, batches: tuple[str, str]) -> str | None:
+def _find_batches(index: str, batches: tuple[str, str], names: Sequence[str]) -> str | None:
+    """Return the folder of an official archive's batches, with a '/' at its end if there is one."""
     for name in names:
         folder, _, file = name.rpartition("/")
         if file == index:
@@ -172,24 +158,16 @@ def _channels_last(planes_IB: np.ndarray) -> np.ndarray:
 # -- a file a split: pickles of MetaOptNet and RFS, npz of TADAM
 
 
-def _read_pickles(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    tables = {split: load_table(files.blob(name)) for split, name in found.items()}
-    return _read_splits(files, found, tables, ("data", "labels"), asked, "pickles of the splits")
-
-
-def _read_npz(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    tables = {split: open_npz(files.blob(name)) for split, name in found.items()}
-    return _read_splits(files, found, tables, ("features", "targets"), asked, "npz of the splits")
-
-
 def _read_splits(
+    load: Callable[[Blob], Mapping[str, Any]],
+    keys: tuple[str, str],
+    how: str,
     files: Files,
     found: SplitFiles,
-    tables: dict[Split, Any],
-    keys: tuple[str, str],
     asked: Asked,
-    how: str,
 ) -> Reading:
+    """Read a table a split, opened by `load`; keys: of its images and its labels."""
+    tables = {split: load(files.blob(name)) for split, name in found.items()}
     parts, labels = [], {}
     for split, table in tables.items():
         try:
@@ -238,26 +216,26 @@ FORMS = (
     Form(
         "the official Python archive",
         "cifar-100-python.tar.gz or its folder",
-        _find_python,
+        partial(_find_batches, "meta", BATCHES),
         _read_python,
     ),
     Form(
         "the official binary archive",
         "cifar-100-binary.tar.gz or its folder",
-        _find_binary,
+        partial(_find_batches, "fine_label_names.txt", ("train.bin", "test.bin")),
         _read_binary,
     ),
     Form(
         "MetaOptNet's pickles",
         "{train,val,test}.pickle, perhaps with CIFAR_FS_ or FC100_ before it",
         split_files(r"(?:CIFAR_FS_|FC100_)?{split}\.pickle"),
-        _read_pickles,
+        partial(_read_splits, load_table, ("data", "labels"), "pickles of the splits"),
     ),
     Form(
         "TADAM's npz files",
         "few-shot-{train,val,test}.npz",
         split_files(r"few-shot-{split}\.npz"),
-        _read_npz,
+        partial(_read_splits, open_npz, ("features", "targets"), "npz of the splits"),
     ),
     replace(CLASS_FOLDERS, read=_read_folders),
 )

@@ -65,12 +65,7 @@ def _entries(lists: Files, found: SplitFiles) -> Iterator[tuple[str, str]]:
             yield file, class_name
 
 
-NAMED_BY_LISTS = Form(
-    "images named by lists",
-    "images in any folders",
-    find_images,
-    read_listed,
-)
+NAMED_BY_LISTS = Form("images named by lists", "images in any folders", find_images, read_listed)
 LISTED = replace(
     NAMED_BY_LISTS,
     looks="images, and among them train.csv, val.csv and test.csv that name them",

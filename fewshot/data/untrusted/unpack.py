@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any
 
 from fewshot.data.untrusted.blobs import Blob, File
 from fewshot.errors import UserError
@@ -98,16 +98,6 @@ def refuse_bomb(name: str, packed: int, size: int) -> None:
         raise UserError(f"{name}: refused, since its {packed} bytes unpack to {size} or more")
 
 
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-
-
 class _Inflate:
     """Zlib's decompressor in the manner of the others: it keeps the input it has not used."""
 
@@ -129,7 +119,7 @@ class _Inflate:
         return piece
 
 
-DECODERS: dict[str, Callable[[], _Decoder]] = {
+DECODERS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: _Inflate(31),
     "deflate": lambda: _Inflate(-15),
     "bzip2": bz2.BZ2Decompressor,
@@ -143,7 +133,7 @@ def unpacked(blob: Blob, method: str) -> Iterator[bytes]:
     Streams may follow one another, with zeros after them, as gzip and tar write them.
     Raises UserError when it is damaged or truncated.
     """
-    decoder: _Decoder | None = None
+    decoder: Any = None  # of which all have eof, needs_input, unused_data and decompress
     data, at = b"", 0
     try:
         while True:

@@ -7,7 +7,6 @@ from pathlib import Path
 from stat import S_IFMT, S_ISREG
 from struct import Struct
 from threading import Lock
-from typing import NamedTuple
 
 from fewshot.data.untrusted.blobs import Blob, Cursor, shown
 from fewshot.data.untrusted.members import (
@@ -24,7 +23,7 @@ from fewshot.data.untrusted.unpack import Scratch, limited, refuse_bomb, unpacke
 from fewshot.errors import UserError
 
 STORED, METHODS = 0, {8: "deflate", 12: "bzip2"}
-ENCRYPTED, UTF8 = 0x41, 0x800
+ENCRYPTED, UTF8, UNIX = 0x41, 0x800, 3
 WIDE = 0xFFFFFFFF  # in place of a number that stands in the zip64 part
 END_MARK, END64_MARK, LOCATOR_MARK = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _END = Struct("<4s8x2I2x")
@@ -32,19 +31,6 @@ _LOCATOR = Struct("<4s16x")
 _END64 = Struct("<4s36x2Q")
 _ENTRY = Struct("<4sH2x2H4x3I3H4x2I")
 _LOCAL = Struct("<4s22x2H")
-
-
-class _Entry(NamedTuple):
-    """An entry of the central directory. packed, size: in bytes; mode: as of `os.stat`, or 0."""
-
-    name: str
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    mode: int
-    offset: int
 
 
 class _Zip(Members):
@@ -103,12 +89,8 @@ def open_zip(blob: Blob, source: Path, scratch: Path | None = None) -> Files:
     table = Table(source, 5)
     with told(blob.name, "zip"):
         start, end, base = _find_directory(blob)
-        for entry in _entries(blob, start, end):
-            path = safe_path(entry.name, blob)
-            if not entry.name.endswith(("/", "\\")):
-                _check_entry(entry, member_label(blob, entry.name))
-                offset = base + entry.offset
-                table.add(path, entry.method, entry.crc, entry.packed, entry.size, offset)
+        for path, method, crc, packed_size, size, offset in _files(blob, start, end):
+            table.add(path, method, crc, packed_size, size, base + offset)
     names, columns = table.sorted()
     _, _, packed, sizes, offsets = columns
     refuse_bomb(blob.name, sum(packed), sum(sizes))
@@ -136,7 +118,11 @@ def _find_directory(blob: Blob) -> tuple[int, int, int]:
     return end - size, end, base
 
 
-def _entries(blob: Blob, start: int, end: int) -> Iterator[_Entry]:
+def _files(blob: Blob, start: int, end: int) -> Iterator[tuple[str, int, int, int, int, int]]:
+    """Give path, method, checksum, packed and true size, and offset of each file in the directory.
+
+    Raises UserError for a member that must not or cannot be read, ValueError for damage.
+    """
     cursor = Cursor(blob, start)
     while cursor.position < end:
         fields = _ENTRY.unpack(cursor.take(_ENTRY.size))
@@ -147,8 +133,20 @@ def _entries(blob: Blob, start: int, end: int) -> Iterator[_Entry]:
         name = cursor.take(name_size).decode("utf-8" if flags & UTF8 else "cp437")
         size, packed, offset = _widened(cursor.take(extra_size), size, packed, offset)
         cursor.skip(comment_size)
-        mode = attributes >> 16 if made_by >> 8 == 3 else 0  # 3: Unix
-        yield _Entry(name, flags, method, crc, packed, size, mode, offset)
+        path, label = safe_path(name, blob), member_label(blob, name)
+        if name.endswith(("/", "\\")):
+            continue
+        mode = attributes >> 16 if made_by >> 8 == UNIX else 0
+        if flags & ENCRYPTED:
+            raise UserError(f"{label}: encrypted")
+        if S_IFMT(mode) and not S_ISREG(mode):
+            raise UserError(f"{label}: a link or a device, not a file")
+        if method not in (STORED, *METHODS):
+            raise UserError(f"{label}: compressed in a way (number {method}) that is not read")
+        if method == STORED and packed != size:
+            raise ValueError(f"two sizes of {shown(name)}")
+        refuse_bomb(label, packed, size)
+        yield path, method, crc, packed, size, offset
 
 
 def _widened(extra: bytes, *numbers: int) -> list[int]:
@@ -164,18 +162,6 @@ def _widened(extra: bytes, *numbers: int) -> list[int]:
             return [next(wide, WIDE) if number == WIDE else number for number in numbers]
         at += 4 + size
     return list(numbers)
-
-
-def _check_entry(entry: _Entry, label: str) -> None:
-    if entry.flags & ENCRYPTED:
-        raise UserError(f"{label}: encrypted")
-    if S_IFMT(entry.mode) and not S_ISREG(entry.mode):
-        raise UserError(f"{label}: a link or a device, not a file")
-    if entry.method not in (STORED, *METHODS):
-        raise UserError(f"{label}: compressed in a way (number {entry.method}) that is not read")
-    if entry.method == STORED and entry.packed != entry.size:
-        raise ValueError(f"two sizes of {shown(entry.name)}")
-    refuse_bomb(label, entry.packed, entry.size)
 
 
 def _check_overlaps(blob: Blob, packed: Sequence[int], offsets: Sequence[int], end: int) -> None:
