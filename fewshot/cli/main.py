@@ -295,7 +295,7 @@ def check(
     backbone: Annotated[str, typer.Option(help="What it is checked on.")] = "conv4",
 ) -> None:
     """Does a learner keep to its contract? Exit code 1 if not."""
-    from fewshot.reporting.grid import text
+    from fewshot.reporting.grid import Grid
     from fewshot.runner.conformance.outcomes import run_checks
     from fewshot.runner.conformance.subject import make_subject
 
@@ -303,7 +303,7 @@ def check(
     lines = [[o.name, o.verdict, o.message, f"{o.seconds:.1f} s"] for o in outcomes]
     counted = [o.verdict for o in outcomes]
     footer = ", ".join(f"{counted.count(v)} {v}" for v in dict.fromkeys(counted))
-    print(text(["check", "", "", "time"], lines, footer, _terminal_width()), end="")
+    print(Grid(["check", "", "", "time"], lines, footer).text(_terminal_width()), end="")
     if "failed" in counted:
         raise typer.Exit(1)
 
