@@ -91,7 +91,10 @@ def run_readers(folder, home):
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         cwd=folder,
-        env=inherited | ENVIRONMENT | {k: str(v) for k, v in places.items()} | {"PYTHONPATH": "."},
+        env=inherited
+        | ENVIRONMENT
+        | {k: str(v) for k, v in places.items()}
+        | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
     )
