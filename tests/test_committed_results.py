@@ -54,4 +54,4 @@ def test_committed_cells_hold_what_is_needed_and_no_path_of_a_machine(name, comm
     for cell in read_cells(committed_results / name):
         assert {p.name for p in cell.path.iterdir()} - {DISJOINT, EXAMPLES} == set(CELL_FILES)
         assert not re.search(r'"(/|[A-Z]:\\)', (cell.path / "run.json").read_text())
-        assert not cell.run["git"]["changed"]
+        assert not cell.run.git.changed

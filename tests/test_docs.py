@@ -5,12 +5,11 @@ import re
 from dataclasses import MISSING, fields
 
 import pytest
+from helpers.learners import BACKBONES, LEARNERS
 from helpers.paths import ROOT
 
-from fewshot.backbones import BACKBONES
 from fewshot.harness.recipe import Recipe, Scoring
-from fewshot.learners import LEARNERS
-from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.benchmark import load_benchmark
 
 PAGE = (ROOT / "docs" / "benchmark_files.md").read_text()
 
@@ -89,6 +88,6 @@ def test_options_have_their_keys_and_defaults(title, name, config):
 def test_the_example_is_a_benchmark(tmp_path):
     file = tmp_path / "example.toml"
     file.write_text(re.search("```toml\n(.*?)```", PAGE, re.DOTALL)[1])
-    cells = load_cells(str(file))
+    cells = load_benchmark(str(file))
     assert len(cells) == 2 * (3 + 1)
     assert cells[-1].label == "mirrored"

@@ -11,17 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers.cells import made_cell
-from helpers.learners import small_learner
+from helpers.cells import altered, made_cell
+from helpers.learners import LEARNERS, small_learner
 from helpers.paths import ROOT
 from helpers.sources import make_source
 from scipy import stats
 
 from fewshot import data
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.tensors import Images
 from fewshot.harness.recipe import Recipe
-from fewshot.learners import LEARNERS
 
 SPEED = ROOT / "benchmarks" / "speed"
 HELD = ("PIL images", "float tensors")
@@ -127,7 +127,7 @@ def test_images_of_another_scale_or_data_set_are_seen(scripts, marked, noise):
 
 def normalised(source, pixels=None):
     images = Images(source, torch.device("cpu"))
-    return images.normalized(images.pixels(source.rows) if pixels is None else pixels)
+    return images.normalized(images.pixels(source.indices) if pixels is None else pixels)
 
 
 def repeat_an_image(parts):
@@ -279,9 +279,11 @@ def test_a_speed_run_is_summed_up_from_its_cells(scripts):
     cells = [
         made_cell("transfer", *acc, seed=seed) for seed, acc in enumerate([(0.7, 0.9), (0.8, 0.84)])
     ]
-    for cell, seconds in zip(cells, (50.0, 60.0), strict=True):
-        cell.run["training"]["spent"] |= {"train_s": seconds, "warmup_s": 1.0, "others": 0.01}
-        cell.run["training"] |= {"host": cell.run["host"], "git": None}
+    for i, seconds in enumerate((50.0, 60.0)):
+        spent = {"train_s": seconds, "warmup_s": 1.0, "others": 0.01}
+        changes = {f"training.spent.{key}": value for key, value in spent.items()}
+        changes |= {"training.host": cells[i].run.json["host"], "training.git": None}
+        cells[i] = altered(cells[i], changes)
     found = scripts.speedrun.summary(cells, 0.76)
     assert found["accuracies"] == pytest.approx([0.8, 0.82])
     assert (found["accuracy"], found["train_s"]) == (pytest.approx(0.81), [50.0, 60.0])
@@ -316,7 +318,7 @@ def test_scoring_is_timed_against_embedding(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "evaluation.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--episodes", "20", "--rounds", "1", "--json", str(out)]
-    data.dataset_info("glyphs", tmp_path / "data")  # draws them
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())  # draws them
     subprocess.run([*script, *small], check=True, capture_output=True)
     results = json.loads(out.read_text())["results"]
     assert set(results) == {"embedding", "protonet", "transfer"}
@@ -328,7 +330,7 @@ def test_training_is_timed_in_all_ways(tmp_path):
     out = tmp_path / "out.json"
     script = [sys.executable, str(SPEED / "training.py"), "--data", str(tmp_path / "data")]
     small = ["--dataset", "glyphs", "--steps", "2", "--rounds", "1", "--learner-steps", "1"]
-    data.dataset_info("glyphs", tmp_path / "data")
+    data.dataset_info("glyphs", tmp_path / "data", known_datasets())
     command = [*script, *small, "--backbones", "conv4", "--json", str(out)]
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads(out.read_text())

@@ -19,15 +19,16 @@ import common
 import torch
 
 from fewshot import data, machine
-from fewshot.backbones import BACKBONES
 from fewshot.backbones.precision import Bf16
+from fewshot.backbones.registry import BACKBONE_REGISTRY
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
 from fewshot.episodes.tensors import Images
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
 from fewshot.harness.views import EMBED_BATCH
-from fewshot.learners import LEARNERS
+from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import FeatureLearner
 
 NAMES = ("protonet", "transfer")  # nearest prototype, and the logistic head
@@ -38,7 +39,7 @@ def make_learner(
 ) -> FeatureLearner:
     """A learner with random weights, in bfloat16 and with channels last, as benchmarks have it."""
     torch.manual_seed(0)
-    cls, net = LEARNERS[name], BACKBONES[backbone]
+    cls, net = LEARNER_REGISTRY.load()[name], BACKBONE_REGISTRY.load()[backbone]
     learner = cls(Bf16(net(net.Config(), source.image_size)), cls.Config(), len(source.class_names))
     assert isinstance(learner, FeatureLearner)
     return learner.to(device).to(memory_format=torch.channels_last).eval()
@@ -50,7 +51,7 @@ def embedding_s(learner: FeatureLearner, source: EpisodeSource, device: torch.de
     images = Images(source, device)
     common.wait(device)
     start = time.perf_counter()
-    for rows in torch.from_numpy(source.rows).split(EMBED_BATCH):
+    for rows in torch.from_numpy(source.indices).split(EMBED_BATCH):
         learner.embed(images.normalized(images.pixels(rows.numpy())))
     common.wait(device)
     return time.perf_counter() - start
@@ -76,7 +77,8 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)
     machine.keep_freed_memory()
-    source = data.open_source(args.dataset, "test", data.data_dir(args.data))
+    directory = data.data_dir(args.data)
+    source = data.open_source(args.dataset, "test", directory, known_datasets())
     learners = {name: make_learner(name, args.backbone, source, device) for name in NAMES}
     scoring = Scoring(n_way=5, n_shot=5, n_query=15, episodes=args.episodes)
     runs = {"embedding": partial(embedding_s, learners["protonet"], source, device)}
@@ -84,9 +86,9 @@ def main() -> None:
         runs[name] = partial(scoring_s, learner, source, scoring, device)
     times = common.take_turns(runs, args.rounds)
     unit_s = statistics.median(times["embedding"])
-    report = common.describe_run(args, device, images=len(source.rows))
+    report = common.describe_run(args, device, images=len(source.indices))
     report["results"] = {}
-    print(f"{len(source.rows):,} images, {args.episodes:,} episodes, {args.rounds} rounds")
+    print(f"{len(source.indices):,} images, {args.episodes:,} episodes, {args.rounds} rounds")
     for name, seconds in times.items():
         median_s = statistics.median(seconds)
         report["results"][name] = {

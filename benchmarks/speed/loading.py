@@ -38,6 +38,7 @@ import torch
 from loaders import CPU, Contestant
 
 from fewshot import data, machine
+from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.source import EpisodeSource
 
@@ -53,7 +54,7 @@ def open_images(args: argparse.Namespace) -> tuple[EpisodeSource, str]:
     directory = data.data_dir(args.data)
     wants_random = args.classes is not None or args.images is not None
     if not wants_random and DATASET in data.available(directory):
-        source = data.open_source(DATASET, "train", directory)
+        source = data.open_source(DATASET, "train", directory, known_datasets())
         what = f"{DATASET}, training split {source.fingerprint}"
     else:
         source = random_pixels(args.classes or CLASSES, args.images or IMAGES)
@@ -66,7 +67,7 @@ def open_images(args: argparse.Namespace) -> tuple[EpisodeSource, str]:
 
 def random_pixels(n_classes: int, per_class: int) -> EpisodeSource:
     """A split of noise, scaled as CIFAR-FS is."""
-    known = data.DATASETS[DATASET]
+    known = known_datasets()[DATASET]
     size = known.image_size
     shape = (n_classes * per_class, size, size, 3)
     return EpisodeSource(

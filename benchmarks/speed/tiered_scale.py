@@ -30,6 +30,7 @@ import numpy as np
 from PIL import Image
 
 from fewshot.data import open_source
+from fewshot.data.catalogue import known_datasets
 from fewshot.data.sources.tiered_imagenet import IMAGES
 from fewshot.data.splits import load_split
 from fewshot.data.tiered_classes import tiered_super_categories
@@ -41,13 +42,12 @@ IMPORT = """
 import sys
 from pathlib import Path
 from fewshot import data
-from fewshot.data import tiered_imagenet
+from fewshot.data.sources import tiered_imagenet
 from dataclasses import replace
 counts = dict(zip(("train", "val", "test"), map(int, sys.argv[3:])))
-source = data.DATASETS["tiered-imagenet"]
-data.DATASETS["tiered-imagenet"] = replace(
-    source, check=lambda reading: tiered_imagenet.check(reading, counts))
-data.import_dataset("tiered-imagenet", Path(sys.argv[1]), Path(sys.argv[2]))
+known = replace(tiered_imagenet.TIERED_IMAGENET,
+    check=lambda reading: tiered_imagenet.check(reading, counts))
+data.import_dataset(known.name, Path(sys.argv[1]), Path(sys.argv[2]), {known.name: known})
 peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(int(peak[0].split()[1]) // 1024)
 """
@@ -56,17 +56,20 @@ import json, sys, threading
 from pathlib import Path
 import torch
 from fewshot import data, machine
+from fewshot.data.catalogue import known_datasets
 from fewshot.runner.build import build_learner
-from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.benchmark import load_benchmark
+from fewshot.runner.workspace import open_workspace
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.harness.train import train
 name, directory, memory_gb = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
 machine.keep_freed_memory()
-cell = load_cells("tiered_imagenet", ["recipe.validations=0", "recipe.select=last",
-    "recipe.seconds=30"], name)[0]
+cell = load_benchmark("tiered_imagenet", settings=["recipe.validations=0", "recipe.select=last",
+    "recipe.seconds=30"], learner=name)[0]
 device = torch.device("cpu")
-source = data.open_source("tiered-imagenet", "train", directory, memory_gb=memory_gb)
-learner = build_learner(cell.training, source, device)
+source = data.open_source("tiered-imagenet", "train", directory, known_datasets())
+classes = open_workspace(".").classes(cell.training)
+learner = build_learner(cell.training, classes, source, device)
 mapped_kb, done = [0], threading.Event()
 def watch():
     while not done.wait(0.2):  # what of the images is in this process's memory
@@ -76,7 +79,7 @@ def watch():
         mapped_kb[0] = max(mapped_kb[0], kb)
 threading.Thread(target=watch, daemon=True).start()
 spent = train(learner, source, AUGMENTS[cell.training.recipe.augment], lambda _: 0.0,
-    cell.training.recipe, 0, device).spent
+    cell.training.recipe, 0, device, memory_gb=memory_gb).spent
 print(json.dumps({"images": spent.images, "train_s": round(spent.train_s, 1),
     "data_s": round(spent.seconds["data"], 1),
     "peak_mb": machine.peak_memory_bytes(device) // 2**20,
@@ -216,8 +219,9 @@ def median_ms(function: Any, repeats: int) -> float:
 
 def reading(directory: Path) -> dict[str, Any]:
     """Opening, and an episode's sampling against miniImageNet's; in turns."""
-    opened = median_ms(lambda _: open_source("tiered-imagenet", "train", directory), 5)
-    tiered = open_source("tiered-imagenet", "train", directory).class_sizes
+    where = "tiered-imagenet", "train", directory, known_datasets()
+    opened = median_ms(lambda _: open_source(*where), 5)
+    tiered = open_source(*where).class_sizes
     mini, shape = np.full(64, 600), EpisodeShape(5, 5, 15)
 
     def sampling_ms(sizes: np.ndarray) -> float:

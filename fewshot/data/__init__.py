@@ -1,55 +1,55 @@
-"""Data sets: imported once into a store, from which splits are opened in milliseconds."""
+"""Data sets: imported once into a store, from which splits are opened in milliseconds.
+
+`datasets`, an argument of most functions, holds all data sets that are known by name: the value of
+`catalogue.known_datasets()`, made once.
+"""
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import platformdirs
-from tqdm import tqdm
 
-from fewshot.data.sources import cifar, folder, glyphs, mini_imagenet, tiered_imagenet
-from fewshot.data.sources.forms import recognise, stamp
-from fewshot.data.sources.listed import NAMED_BY_LISTS
-from fewshot.data.sources.resample import RESAMPLERS
-from fewshot.data.sources.source import Asked, DataSource, Reading
-from fewshot.data.splits import ClassSplit, format_split, parse_split
-from fewshot.data.store import INDEX, Store, open_store, verify_store, write_store
-from fewshot.data.untrusted.files import Files, open_files
+from fewshot.data.catalogue import DataSets, known_datasets
+from fewshot.data.importing import fetch_dataset, import_dataset, open_or_draw
+from fewshot.data.sources import folder, glyphs
+from fewshot.data.sources.forms import CLASS_FOLDERS
+from fewshot.data.sources.images import read_class_folders
+from fewshot.data.sources.source import Asked, DataSource, Download, Form, Reading
+from fewshot.data.splits import ClassSplit, parse_split
+from fewshot.data.store import INDEX, Store, open_store, verify_store
+from fewshot.data.untrusted.files import Files
 from fewshot.data.variants.description import describe
 from fewshot.episodes.sampling import SPLITS, Split
+from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
-from fewshot.files import only_writer
 
-if TYPE_CHECKING:
-    from fewshot.episodes.source import EpisodeSource
-
-GLYPHS = DataSource(
-    "glyphs",
-    "generated letters of many scripts; needs no download",
-    glyphs.IMAGE_SIZE,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.25, 0.25, 0.25),
-    split=glyphs.class_split,
-    drawn=glyphs.read,
-)
-DATASETS = {
-    source.name: source
-    for source in (
-        GLYPHS,
-        cifar.CIFAR_FS,
-        cifar.FC100,
-        mini_imagenet.MINI_IMAGENET,
-        tiered_imagenet.TIERED_IMAGENET,
-    )
-}
-Say = Callable[[str], None]
+__all__ = [
+    "CLASS_FOLDERS",
+    "Asked",
+    "ClassSplit",
+    "DataSets",
+    "DataSource",
+    "Download",
+    "Files",
+    "Form",
+    "Reading",
+    "available",
+    "data_dir",
+    "dataset_info",
+    "drawn_sources",
+    "fetch_dataset",
+    "import_dataset",
+    "open_source",
+    "open_split",
+    "read_class_folders",
+    "verify_dataset",
+]
 
 
 def data_dir(option: Path | None = None) -> Path:
-    """Where the stores are: the option, else $FEWSHOT_DATA, else the user's cache folder."""
+    """Return the folder of the stores: the option, else $FEWSHOT_DATA, else one in user's cache."""
     if option is not None:
         return option
     if from_environment := os.environ.get("FEWSHOT_DATA"):
@@ -58,96 +58,36 @@ def data_dir(option: Path | None = None) -> Path:
 
 
 def available(directory: Path) -> list[str]:
-    """Names of the data sets that have a store in `directory`, sorted."""
+    """Return the names of the data sets that have a store in `directory`, sorted."""
     return sorted(p.parent.name for p in directory.glob(f"*/{INDEX}") if p.parent.name[0] != ".")
 
 
-def import_dataset(
-    name: str,
-    source: Path,
-    directory: Path,
-    *,
-    size: int | None = None,
-    split: str | None = None,
-    resample: str | None = None,
-    lists: Path | None = None,
-    say: Say = lambda line: None,
-) -> Store:
-    """Read a source into the store `directory`/`name`, in place of an older one.
-
-    size: edge in pixels, where it is not to be the data set's. resample: how images of another
-    size are brought to it (a name of `RESAMPLERS`); bicubic where a size is given. lists: a folder
-    or zip with the lists of the images that are meant. split: 'TRAIN/VAL/TEST' shares or a TOML
-    file, for a user's own class folders, under any new name of a-z, 0-9 and '-'. `say` is told
-    what the source was found to be. An interrupted import of a large source is gone on with.
-
-    Raises UserError when the source is not what it should be.
-    """
-    known = DATASETS.get(name)
-    if known is None and (split is None or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name)):
-        raise unknown_name("data set", name, DATASETS)
-    if known and known.drawn:
-        raise UserError(f"{name} is drawn, not imported: run `fewshot data fetch {name}`")
-    if known and split is not None:
-        raise UserError(f"{name} has a split of its own: leave --split out")
-    if resample is not None and resample not in RESAMPLERS:
-        raise unknown_name("way to resample", resample, RESAMPLERS)
-    given = known or folder.OWN
-    if size is not None or known is None:
-        resample = resample or "bicubic"
-    with only_writer(directory / name):
-        listed = open_files(lists, directory) if lists else None
-        asked = Asked(size or given.image_size, resample, listed)
-        return _import(name, given, open_files(source, directory), directory, asked, split, say)
-
-
-def _import(
-    name: str,
-    given: DataSource,
-    files: Files,
-    directory: Path,
-    asked: Asked,
-    split: str | None,
-    say: Say,
-) -> Store:
-    form, found = recognise(files, (NAMED_BY_LISTS,) if asked.lists else given.forms)
-    say(f"{files.source.name}: {form.name}, {len(files.names):,} files")
-    reading = form.read(files, found, asked)
-    given.check(reading)
-    chosen = folder.choose_split(split, reading.class_sizes) if split else reading.split
-    extra = {folder.SPLIT_FILE: format_split(chosen)} if chosen else {}
-    info = {"source": files.source.name, "form": form.name, **reading.info}
-    return _write(name, directory, reading._replace(info=info), asked.size, extra, stamp(files))
-
-
-def fetch_dataset(name: str, directory: Path, say: Say = lambda line: None) -> Store:
-    """Download (or draw) a data set and import it. Raises UserError where that cannot be done."""
-    known = DATASETS.get(name)
-    if known is None:
-        raise unknown_name("data set", name, DATASETS)
-    if known.drawn:
-        return _open_or_draw(known, directory)
-    from fewshot.data.fetch import fetch_source
-
-    with only_writer(directory / "downloads"):
-        source = fetch_source(name, directory / ".downloads", say)
-    return import_dataset(name, source, directory, say=say)
-
-
 def open_source(
-    name: str, split: Split, directory: Path, memory_gb: float | None = None
-) -> "EpisodeSource":
-    """One split of a data set, in milliseconds; glyphs are drawn if they are not there yet.
+    name: str, split: Split, directory: Path, datasets: DataSets, *, draw: bool = True
+) -> EpisodeSource:
+    """Return one split of a data set, opened in milliseconds.
 
-    memory_gb: as in `EpisodeSource`.
+    draw: whether images that the suite makes itself are drawn if they are not there yet.
     Raises UserError when the data set is unknown, not imported or damaged.
     """
-    return _source(name, split, *_open(name, directory), memory_gb)
+    store, class_split = _open(name, directory, datasets, draw)
+    return _source(name, split, store, class_split, datasets.get(name, folder.OWN))
 
 
-def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
-    """The splits of glyphs with the first images of each class, drawn in memory in seconds."""
-    reading = glyphs.read(images_per_class=per_class)
+def open_split(
+    name: str, split: Split = "train", *, data: Path | str | None = None
+) -> EpisodeSource:
+    """Return one split of a data set, opened in milliseconds; glyphs are drawn when first opened.
+
+    data: the folder of images ($FEWSHOT_DATA, or the user's cache).
+    Raises UserError when the data set is unknown, not imported or damaged.
+    """
+    return open_source(name, split, data_dir(Path(data) if data else None), known_datasets())
+
+
+def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:
+    """Return the splits of glyphs with the first images of each class, drawn in memory."""
+    reading, known = glyphs.read(images_per_class=per_class), glyphs.GLYPHS
     sizes_C = np.array(list(reading.class_sizes.values()))
     store = Store(
         path=Path(),
@@ -160,12 +100,12 @@ def drawn_sources(per_class: int) -> "dict[Split, EpisodeSource]":
         class_summaries=None,
         info=reading.info,
     )
-    return {part: _source(GLYPHS.name, part, store, glyphs.class_split()) for part in SPLITS}
+    return {part: _source(known.name, part, store, glyphs.class_split(), known) for part in SPLITS}
 
 
-def dataset_info(name: str, directory: Path) -> dict[str, Any]:
-    """What is in a store, in plain values. Raises UserError as `open_source` does."""
-    store, split = _open(name, directory)
+def dataset_info(name: str, directory: Path, datasets: DataSets) -> dict[str, Any]:
+    """Return in plain values what is in a store. Raises UserError as `open_source` does."""
+    store, split = _open(name, directory, datasets)
     return {
         "name": name,
         "classes": {part: len(split.classes(part)) for part in SPLITS},
@@ -179,6 +119,7 @@ def dataset_info(name: str, directory: Path) -> dict[str, Any]:
             dict(zip(store.class_names, store.class_sizes.tolist(), strict=True)),
             store.class_hashes,
             store.class_summaries,
+            photographs=datasets.get(name, folder.OWN).photographs,
         ),
         "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
         "path": str(store.path),
@@ -187,26 +128,19 @@ def dataset_info(name: str, directory: Path) -> dict[str, Any]:
     }
 
 
-def verify_dataset(name: str, directory: Path) -> Store:
+def verify_dataset(name: str, directory: Path, datasets: DataSets) -> Store:
     """Read every image of a store. Raises UserError naming the first damaged class."""
-    store, _ = _open(name, directory)
+    store, _ = _open(name, directory, datasets)
     verify_store(store)
     return store
 
 
 def _source(
-    name: str,
-    split: Split,
-    store: Store,
-    class_split: ClassSplit,
-    memory_gb: float | None = None,
-) -> "EpisodeSource":
-    from fewshot.episodes.source import EpisodeSource
-
-    rows = {class_name: row for row, class_name in enumerate(store.class_names)}
+    name: str, split: Split, store: Store, class_split: ClassSplit, known: DataSource
+) -> EpisodeSource:
     class_names = tuple(sorted(class_split.classes(split)))
-    ids = np.array([rows[class_name] for class_name in class_names])
-    known = DATASETS.get(name)
+    ids = np.searchsorted(store.class_names, class_names)
+    mean, std = (tuple(store.info.get(key, getattr(known, key))) for key in ("mean", "std"))
     return EpisodeSource(
         dataset=name,
         split=split,
@@ -214,53 +148,25 @@ def _source(
         class_names=class_names,
         class_starts=store.class_starts[ids],
         class_sizes=store.class_sizes[ids],
-        mean=known.mean if known else folder.MEAN,
-        std=known.std if known else folder.STD,
+        mean=mean,
+        std=std,
         fingerprint=store.fingerprint,
-        memory_gb=memory_gb,
     )
 
 
-def _open(name: str, directory: Path) -> tuple[Store, ClassSplit]:
-    path = directory / name
+def _open(
+    name: str, directory: Path, datasets: DataSets, draw: bool = True
+) -> tuple[Store, ClassSplit]:
+    path, known = directory / name, datasets.get(name)
+    if known is None and not (path / INDEX).is_file() and draw:
+        raise unknown_name("data set", name, {*datasets, *available(directory)})
+    store = open_or_draw(name, known, directory) if known and draw else open_store(path)
     own_split = path / folder.SPLIT_FILE
-    if name not in DATASETS and not own_split.is_file():
-        raise unknown_name("data set", name, {*DATASETS, *available(directory)})
-    known = DATASETS.get(name, folder.OWN)
-    store = _open_or_draw(known, directory) if known.drawn else open_store(path)
-    split = parse_split(own_split) if known.split is None or own_split.is_file() else known.split()
+    if own_split.is_file():
+        split = parse_split(own_split)
+    elif known and known.split:
+        split = known.split()
+    else:
+        raise UserError(f"{path}: no {own_split.name} says which classes are which")
     split.check_classes(store.class_names)
     return store, split
-
-
-def _open_or_draw(known: DataSource, directory: Path) -> Store:
-    path = directory / known.name
-    if known.drawn and not (path / INDEX).is_file():
-        with only_writer(path):
-            if not (path / INDEX).is_file():  # another process may have drawn it meanwhile
-                _write(known.name, directory, known.drawn(), known.image_size)
-    return open_store(path)
-
-
-def _write(
-    name: str,
-    directory: Path,
-    reading: Reading,
-    image_size: int,
-    extra_files: Mapping[str, str] | None = None,
-    stamp: str = "",
-) -> Store:
-    from fewshot import __version__
-
-    info = {**reading.info, "suite_version": __version__}
-    total = sum(reading.class_sizes.values())
-
-    def progress(classes: Iterator[tuple[Any, int]]) -> Iterator[tuple[Any, int]]:
-        with tqdm(None, name, total, unit=" images", disable=None) as bar:  # None: on a tty only
-            for written, size in classes:
-                bar.update(size)
-                yield written, size
-
-    return write_store(
-        directory / name, reading._replace(info=info), image_size, extra_files, stamp, progress
-    )

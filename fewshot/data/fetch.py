@@ -2,12 +2,10 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from fewshot.data.sources.source import Alternatives, Download
 from fewshot.data.untrusted.blobs import is_web_page
 from fewshot.errors import UserError
 
@@ -29,19 +28,6 @@ Say = Callable[[str], None]
 pooch.get_logger().setLevel("WARNING")  # what a user should know goes through `say`
 
 
-@dataclass(frozen=True)
-class Download:
-    """A file to have under `name`, from the first of `urls` that gives it.
-
-    known_hash: 'md5:...' or 'sha256:...'. size: in bytes. None: not known beforehand.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    known_hash: str | None = None
-    size: int | None = None
-
-
 class UnavailableError(UserError):
     """No mirror gives a file."""
 
@@ -50,29 +36,14 @@ class _MirrorError(Exception):
     """Why a server does not give what is wanted, in a few words."""
 
 
-def _read_table() -> dict[str, list[list[Download]]]:
-    table = tomllib.loads((files("fewshot.data") / "downloads.toml").read_text("utf-8"))
-    downloads = {
-        name: Download(name, tuple(entry.pop("urls")), **entry)
-        for name, entry in table["files"].items()
-    }
-    return {
-        dataset: [[downloads[name] for name in names] for names in alternatives]
-        for dataset, alternatives in table["alternatives"].items()
-    }
-
-
-ALTERNATIVES = _read_table()
-
-
-def fetch_source(dataset: str, folder: Path, say: Say) -> Path:
+def fetch_source(dataset: str, alternatives: Alternatives, folder: Path, say: Say) -> Path:
     """Download a data set into `folder`, in the first of its forms that can be had.
 
     Returns what to import: the file, or a folder of files. To be called by one process at a time.
     Raises UserError with the reason of every mirror, and the way by hand, when there is none.
     """
     failures = []
-    for downloads in ALTERNATIVES[dataset]:
+    for downloads in alternatives:
         place = folder if len(downloads) == 1 else folder / dataset
         try:
             paths = fetch_files(downloads, place, say)
@@ -80,7 +51,7 @@ def fetch_source(dataset: str, folder: Path, say: Say) -> Path:
             failures.append(str(error))
         else:
             return paths[0] if len(paths) == 1 else place
-    raise UserError(f"{'; '.join(failures)}; {_way_by_hand(dataset)}")
+    raise UserError(f"{'; '.join(failures)}; {_way_by_hand(dataset, alternatives[0])}")
 
 
 def fetch_files(downloads: Sequence[Download], folder: Path, say: Say) -> list[Path]:
@@ -96,8 +67,8 @@ def fetch_files(downloads: Sequence[Download], folder: Path, say: Say) -> list[P
         raise UserError(f"{folder}: cannot write ({error.strerror or error})") from error
 
 
-def _way_by_hand(dataset: str) -> str:
-    urls = [download.urls[0].partition("?")[0] for download in ALTERNATIVES[dataset][0]]
+def _way_by_hand(dataset: str, downloads: Sequence[Download]) -> str:
+    urls = [download.urls[0].partition("?")[0] for download in downloads]
     names = [url.rpartition("/")[2] for url in urls]
     what, source = urls[0], names[0]
     if len(urls) > 1:

@@ -6,7 +6,7 @@ NAME/index.json   class names, sizes and hashes, fingerprint, where the images c
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +26,6 @@ from fewshot.files import resumed_folder
 
 VERSION = 1
 IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"
-Progress = Callable[[Iterator[tuple[Any, int]]], Iterator[tuple[Any, int]]]
 JOURNAL_BYTES = 1 << 28
 """Of images between two notes of how far an import has come: losing so many costs seconds."""
 
@@ -58,14 +57,14 @@ def write_store(
     image_size: int,
     extra_files: Mapping[str, str] | None = None,
     stamp: str = "",
-    progress: Progress = iter,
+    told: Callable[[int], object] = int,
 ) -> Store:
     """Write the images of a reading as a store of `image_size` x `image_size` pixels.
 
     The store appears whole or not at all: whatever goes wrong, an older one at `path` stays. What
     was written of a large one is kept, and gone on with when the same `stamp` (of the source) and
     the same classes come again. extra_files: texts to lay beside the images, by file name.
-    progress: is handed (what was written, images) of each class, and hands them on.
+    told: is called with the number of images of each class that is written.
 
     Raises UserError when images and class sizes disagree, when the disk refuses, or when a
     folder that is no store is in the way.
@@ -74,7 +73,7 @@ def write_store(
         raise UserError(f"{path}: in the way, and not a data set: move it, or use another name")
     class_sizes = reading.class_sizes
     with resumed_folder(path, JOURNAL) as folder:
-        written = _write_images(folder, reading, image_size, stamp, progress)
+        written = _write_images(folder, reading, image_size, stamp, told)
         hashes = [part.pixels for part in written]
         index = {
             "version": VERSION,
@@ -147,7 +146,7 @@ class _Written(NamedTuple):
 
 
 def _write_images(
-    folder: Path, reading: Reading, image_size: int, stamp: str, progress: Progress
+    folder: Path, reading: Reading, image_size: int, stamp: str, told: Callable[[int], object]
 ) -> list[_Written]:
     """Write the array in the .npy format, several classes at once, each in its place.
 
@@ -169,8 +168,9 @@ def _write_images(
         write = partial(_write_class, folder / IMAGES, header.tell(), reading, shape)
         todo, since = list(sizes.values())[len(done) :], 0
         with workers.in_order(write, range(len(done), len(sizes))) as written:
-            for part, size in progress(zip(written, todo, strict=True)):
+            for part, size in zip(written, todo, strict=True):
                 done.append(part)
+                told(size)
                 since += size * prod(shape)
                 if since >= JOURNAL_BYTES:
                     _write_journal(folder / JOURNAL, key, done)

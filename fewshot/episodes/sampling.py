@@ -44,6 +44,25 @@ class Episode(NamedTuple):
     query_y_Q: np.ndarray
 
 
+def check_class_count(n_classes: int, split: Split, shape: EpisodeShape, where: str = "") -> None:
+    """Raise UserError, which begins with `where`, when a split has fewer classes than ways."""
+    if n_classes < shape.n_way:
+        raise UserError(
+            f"{where}the {split} split has {n_classes} classes, fewer than {shape.n_way} ways"
+        )
+
+
+def check_class_size(
+    size: int, name: object, split: Split, shape: EpisodeShape, where: str = ""
+) -> None:
+    """Raise UserError, which begins with `where`, when a class has too few images to serve."""
+    if size < shape.n_shot + shape.n_query:
+        raise UserError(
+            f"{where}class {name} of the {split} split has {size} images, fewer than "
+            f"{shape.n_shot} support + {shape.n_query} query"
+        )
+
+
 def draw_episode(
     seed: int,
     split: Split,
@@ -69,20 +88,13 @@ def draw_episode(
     """
     n_way, n_shot, n_query = shape.n_way, shape.n_shot, shape.n_query
     bits = np.random.PCG64([seed, SPLITS.index(split), index])
-    if len(class_sizes) < n_way:
-        raise UserError(
-            f"the {split} split has {len(class_sizes)} classes, fewer than {n_way} ways"
-        )
+    check_class_count(len(class_sizes), split, shape)
     class_ids_N = _lowest(bits.random_raw(len(class_sizes)), n_way)
     support_NK = np.empty((n_way, n_shot), np.int64)
     query_NM = np.empty((n_way, n_query), np.int64)
     for label, class_id in enumerate(class_ids_N):
         size = int(class_sizes[class_id])
-        if size < n_shot + n_query:
-            raise UserError(
-                f"class {class_id} of the {split} split has {size} images, fewer than "
-                f"{n_shot} support + {n_query} query"
-            )
+        check_class_size(size, class_id, split, shape)
         draws = bits.random_raw(size)
         support_NK[label], query_NM[label] = _lowest(draws, n_shot), _lowest(~draws, n_query)
     return _episode(bits, class_ids_N, support_NK, query_NM)
@@ -127,7 +139,10 @@ def _episode(
 
 
 def draw_batch(seed: int, step: int, n_images: int, batch_size: int) -> np.ndarray:
-    """Rows of batch number `step`: shuffled passes over `n_images`, each dropping its rest."""
+    """Return which of `n_images` images are batch number `step`.
+
+    Batches are taken from shuffled passes over all images, each of which drops its rest.
+    """
     batch_size = min(batch_size, n_images)
     batches_per_pass = n_images // batch_size
     number, batch = divmod(step, batches_per_pass)

@@ -19,10 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fewshot.data.sources.glyphs import class_split as glyphs_split
-from fewshot.data.splits import ClassSplit, load_split, parse_split
-from fewshot.data.store import Store, open_store
-from fewshot.episodes.sampling import Episode, EpisodeShape, Split, draw_episode
+from fewshot.episodes.sampling import Episode, EpisodeShape, draw_episode
+from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
 from fewshot.reporting.plots.style import (
     DPI,
@@ -35,7 +33,6 @@ from fewshot.reporting.plots.style import (
     widest,
 )
 
-OWN_SPLIT = "split.toml"
 TILE_PX, MOST_TILE_PX = 84, 128
 """Images smaller than the first are enlarged to about that, those larger than the second shrink."""
 SUPPORT_IN_LINE, QUERY_IN_LINE = 5, 15
@@ -49,16 +46,6 @@ HEAD_PX = 5 * LINE_PX // 2  # what stands above the images of an episode
 TITLE_SIZE = FONT_SIZE + 1
 
 
-class ClassesOf(NamedTuple):
-    """The classes of one split of a store: names, sorted, with their first rows and sizes."""
-
-    store: Store
-    split: Split
-    names: Sequence[str]
-    starts_C: np.ndarray
-    sizes_C: np.ndarray
-
-
 class ClassImages(NamedTuple):
     """The images of one class of an episode, uint8. queries_M: the places of its query images
     among all those of the episode, which learners get mixed.
@@ -70,40 +57,17 @@ class ClassImages(NamedTuple):
     queries_M: np.ndarray
 
 
-def open_classes(dataset: str, split: Split, data_dir: Path) -> ClassesOf:
-    """Opens what is there, and fetches or draws nothing. Raises UserError where nothing is."""
-    store = open_store(data_dir / dataset)
-    names = sorted(_class_split(dataset, data_dir).classes(split))
-    if missing := set(names) - set(store.class_names):
-        raise UserError(f"{store.path}: no {split} class '{min(missing)}'")
-    places_C = np.array([store.class_names.index(name) for name in names])
-    starts_C, sizes_C = store.class_starts[places_C], store.class_sizes[places_C]
-    return ClassesOf(store, split, names, starts_C, sizes_C)
-
-
-def _class_split(dataset: str, data_dir: Path) -> ClassSplit:
-    own = data_dir / dataset / OWN_SPLIT
-    if own.is_file():
-        return parse_split(own)
-    if dataset == "glyphs":
-        return glyphs_split()
-    try:
-        return load_split(dataset)
-    except FileNotFoundError:
-        raise UserError(f"{own.parent}: no {OWN_SPLIT} says which classes are which") from None
-
-
-def class_images(episode: Episode, classes: ClassesOf) -> list[ClassImages]:
-    """The images of an episode, class by class in the order of their labels."""
+def class_images(episode: Episode, source: EpisodeSource) -> list[ClassImages]:
+    """Return the images of an episode, class by class in the order of their labels."""
     out = []
     for label, class_id in enumerate(episode.class_ids_N):
-        start = classes.starts_C[class_id]
+        start = source.class_starts[class_id]
         queries_M = np.flatnonzero(episode.query_y_Q == label)
         out.append(
             ClassImages(
-                classes.names[class_id],
-                classes.store.images_IHWC[start + episode.support_NK[label]],
-                classes.store.images_IHWC[start + episode.query_Q[queries_M]],
+                source.class_names[class_id],
+                source.images_IHWC[start + episode.support_NK[label]],
+                source.images_IHWC[start + episode.query_Q[queries_M]],
                 queries_M,
             )
         )
@@ -111,9 +75,9 @@ def class_images(episode: Episode, classes: ClassesOf) -> list[ClassImages]:
 
 
 def write_episodes(
-    classes: ClassesOf, shape: EpisodeShape, seed: int, count: int, out: Path
+    source: EpisodeSource, shape: EpisodeShape, seed: int, count: int, out: Path
 ) -> None:
-    """The first `count` episodes of a split as one picture, in the format that `out` ends in.
+    """Draw the first `count` episodes of a split as one picture, in the format that `out` ends in.
 
     Raises UserError for another ending, a split that has too few classes or a class that has too
     few images, a picture that would be too high, and when the disk refuses.
@@ -122,31 +86,20 @@ def write_episodes(
     if form not in FORMATS:
         endings = ", ".join(f".{known}" for known in FORMATS)
         raise UserError(f"{out}: unknown format, a picture's name ends in one of {endings}")
-    _refuse_small(classes, shape)
-    _refuse_high(classes, shape, count)
-    episodes = [draw_episode(seed, classes.split, i, classes.sizes_C, shape) for i in range(count)]
-    heading = f"{classes.store.path.name}, {classes.split} split, seed {seed}"
+    source.check_shape(shape)
+    _refuse_high(source, shape, count)
+    drawn = [draw_episode(seed, source.split, i, source.class_sizes, shape) for i in range(count)]
+    heading = f"{source.dataset}, {source.split} split, seed {seed}"
     with fixed_style(), warnings.catch_warnings():
         # A class may be named in characters that the font lacks: boxes stand for them.
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         titles = [f"{heading}: episode {number}" for number in range(count)]
-        save(_draw([class_images(e, classes) for e in episodes], titles), out, form)
+        save(_draw([class_images(e, source) for e in drawn], titles), out, form)
 
 
-def _refuse_small(classes: ClassesOf, shape: EpisodeShape) -> None:
-    needed = shape.n_shot + shape.n_query
-    smallest = int(np.argmin(classes.sizes_C))
-    if classes.sizes_C[smallest] < needed:
-        raise UserError(
-            f"{classes.store.path.name}: class '{classes.names[smallest]}' of the {classes.split} "
-            f"split has {classes.sizes_C[smallest]} images, fewer than {shape.n_shot} support + "
-            f"{shape.n_query} query"
-        )
-
-
-def _refuse_high(classes: ClassesOf, shape: EpisodeShape, count: int) -> None:
+def _refuse_high(source: EpisodeSource, shape: EpisodeShape, count: int) -> None:
     lines = max(_lines(shape.n_shot, SUPPORT_IN_LINE), _lines(shape.n_query, QUERY_IN_LINE))
-    row = lines * (_tile_px(classes.store.images_IHWC.shape[1]) + GAP) + ROW_GAP
+    row = lines * (_tile_px(source.image_size) + GAP) + ROW_GAP
     if (height := count * (HEAD_PX + shape.n_way * row + SPACE)) > MOST_PX:
         raise UserError(
             f"{count} episodes of {shape.n_way} classes make a picture {height:,} pixels high, "

@@ -9,12 +9,12 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 UNBOUNDED = 5000  # characters: wider than any table, so that nothing is wrapped
-Workspace = tuple[int, int]
+Place = tuple[int, int]
 """Line and column of a cell, from 0."""
 Lines = Sequence[Sequence[str]]
 Style = Literal["best", "hole", "mark"]
 COLOURS: dict[Style, str] = {"best": "bold green", "hole": "dim", "mark": "yellow"}
-NOTHING: Mapping[Workspace, Style] = {}
+NOTHING: Mapping[Place, Style] = {}
 NO_GROUPS: Mapping[int, str] = {}
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -47,11 +47,11 @@ def text(
     lines: Lines,
     footer: str,
     width: int | None = None,
-    styles: Mapping[Workspace, Style] = NOTHING,
+    styles: Mapping[Place, Style] = NOTHING,
     groups: Mapping[int, str] = NO_GROUPS,
     colour: bool = False,
 ) -> str:
-    """A table for a terminal, as wide as it likes where no width is given; the best get a *.
+    """Return a table for a terminal, as wide as it likes without a given width; the best get a *.
 
     groups: the heading above the lines from this one on. colour: with the terminal's codes.
     """
@@ -85,17 +85,17 @@ def markdown(
     header: Sequence[str],
     lines: Lines,
     footer: str,
-    styles: Mapping[Workspace, Style] = NOTHING,
+    styles: Mapping[Place, Style] = NOTHING,
     groups: Mapping[int, str] = NO_GROUPS,
 ) -> str:
-    """A markdown table, and the footer as a paragraph; a heading is a row of its own."""
-    rows = [[*header], ["---"] * len(header)]
+    """Return a markdown table, and the footer as a paragraph; a heading is a line of its own."""
+    all_lines = [[*header], ["---"] * len(header)]
     for i, line in enumerate(_marked(lines, styles, "**", "**")):
         if i in groups:
-            rows.append([f"**{groups[i]}**", *[""] * (len(header) - 1)])
-        rows.append(line)
-    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+            all_lines.append([f"**{groups[i]}**", *[""] * (len(header) - 1)])
+        all_lines.append(line)
+    escaped = [[cell.replace("|", r"\|") for cell in line] for line in all_lines]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
     return f"{table}\n\n{footer}\n"
 
 
@@ -104,10 +104,10 @@ def latex(
     lines: Lines,
     footer: str,
     names: int,
-    styles: Mapping[Workspace, Style] = NOTHING,
+    styles: Mapping[Place, Style] = NOTHING,
     groups: Mapping[int, str] = NO_GROUPS,
 ) -> str:
-    """A tabular of booktabs and a paragraph of notes, for the body of a document.
+    """Return a tabular of booktabs and a paragraph of notes, for the body of a document.
 
     names: so many columns are names, the others numbers.
     """
@@ -117,13 +117,13 @@ def latex(
         if i in groups:
             heading = rf"\multicolumn{{{len(header)}}}{{l}}{{\emph{{{_latex_escape(groups[i])}}}}}"
             body += [*([r"\midrule"] if i else []), rf"{heading} \\"]
-        body.append(_latex_row(line))
+        body.append(_latex_line(line))
     return "\n".join(
         [
             r"% needs \usepackage{booktabs}",
             rf"\begin{{tabular}}{{{names * 'l'}{'r' * (len(header) - names)}}}",
             r"\toprule",
-            _latex_row(escaped[0]),
+            _latex_line(escaped[0]),
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -137,7 +137,7 @@ def latex(
 
 
 def _marked(
-    lines: Lines, styles: Mapping[Workspace, Style], before: str, after: str
+    lines: Lines, styles: Mapping[Place, Style], before: str, after: str
 ) -> list[list[str]]:
     return [
         [
@@ -148,10 +148,10 @@ def _marked(
     ]
 
 
-def _latex_row(cells: Sequence[str]) -> str:
-    row = " & ".join(cells) + r" \\"
-    # After the end of a row, LaTeX would take these for options of it.
-    return f"{{}}{row}" if row.startswith(("[", "*")) else row
+def _latex_line(cells: Sequence[str]) -> str:
+    line = " & ".join(cells) + r" \\"
+    # After the end of a line, LaTeX would take these for options of it.
+    return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
 
 def _latex_escape(text: str) -> str:
@@ -159,7 +159,7 @@ def _latex_escape(text: str) -> str:
 
 
 def _latex_letter(c: str) -> str:
-    """A letter that every LaTeX knows, or a question mark."""
+    """Return a letter that every LaTeX knows, or a question mark."""
     if c.isspace():
         return " "
     if (c.isascii() and c.isprintable()) or (ord(c) in WESTERN and c not in NOT_WESTERN):

@@ -18,12 +18,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.made_data import DATASETS
 from tqdm import tqdm
 
 from fewshot.data import fetch
-from fewshot.data.fetch import ALTERNATIVES, Download, UnavailableError, fetch_files, fetch_source
+from fewshot.data.fetch import UnavailableError, fetch_files, fetch_source
+from fewshot.data.sources.source import Download
 from fewshot.errors import UserError
 
+Forms = list[list[Download]]
 SIZE = 1_500_000  # several chunks
 FILE = np.random.default_rng(0).bytes(SIZE)
 OTHER = np.random.default_rng(1).bytes(SIZE)
@@ -473,11 +476,12 @@ def test_a_folder_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
     assert site.asked == []
 
 
-@pytest.mark.usefixtures("two_forms")
-def test_no_other_form_is_tried_where_the_disk_refuses(site: Site, tmp_path: Path) -> None:
+def test_no_other_form_is_tried_where_the_disk_refuses(
+    two_forms: Forms, site: Site, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match=r"^[^;]*file/x: cannot write \(.*\)$"):
-        fetch_source("birds", tmp_path / "file/x", Heard())
+        fetch_source("birds", two_forms, tmp_path / "file/x", Heard())
 
 
 def test_a_full_disk_is_no_fault_of_the_mirror(
@@ -565,34 +569,27 @@ def test_without_zenodo_s_word_a_file_is_said_to_be_unchecked(
 
 
 @pytest.fixture
-def two_forms(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[list[Download]]:
+def two_forms(site: Site) -> Forms:
     """A data set as one archive, and as two files of a record."""
     parts = zenodo(site, {"a.pkl": FILE, "b.pkl": OTHER})
-    forms = [[wanted(site.set("/f", Reply()))], list(parts.values())]
-    monkeypatch.setitem(ALTERNATIVES, "birds", forms)
-    return forms
+    return [[wanted(site.set("/f", Reply()))], list(parts.values())]
 
 
-@pytest.mark.usefixtures("two_forms")
-def test_the_first_form_is_a_file(site: Site, tmp_path: Path) -> None:
-    assert fetch_source("birds", tmp_path, Heard()) == tmp_path / "set.tar.gz"
+def test_the_first_form_is_a_file(two_forms: Forms, site: Site, tmp_path: Path) -> None:
+    assert fetch_source("birds", two_forms, tmp_path, Heard()) == tmp_path / "set.tar.gz"
     assert len(site.asked) == 1
 
 
-@pytest.mark.usefixtures("two_forms")
-def test_another_form_takes_over(site: Site, tmp_path: Path) -> None:
+def test_another_form_takes_over(two_forms: Forms, site: Site, tmp_path: Path) -> None:
     site.set("/f", Reply(PAGE, sized=False))
     heard = Heard()
-    source = fetch_source("birds", tmp_path, heard)
+    source = fetch_source("birds", two_forms, tmp_path, heard)
     assert source == tmp_path / "birds"
     assert only(source) == ["a.pkl", "b.pkl"]
     assert len(heard) == 1
 
 
-@pytest.mark.usefixtures("two_forms")
-def test_no_form_at_all_says_the_way_by_hand(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_form_at_all_says_the_way_by_hand(two_forms: Forms, site: Site, tmp_path: Path) -> None:
     site.replies.clear()
     here = f"127.0.0.1:{site.server_port}"
     failures = (
@@ -600,13 +597,12 @@ def test_no_form_at_all_says_the_way_by_hand(
         f"cannot download a.pkl ({here}: HTTP 404 Not Found); "
     )
     with pytest.raises(UserError) as caught:
-        fetch_source("birds", tmp_path, Heard())
+        fetch_source("birds", two_forms, tmp_path, Heard())
     assert str(caught.value) == failures + (
         f"get {site.url}/f by other means and run `fewshot data import birds f`"
     )
-    monkeypatch.setitem(ALTERNATIVES, "birds", ALTERNATIVES["birds"][1:])
     with pytest.raises(UserError) as caught:
-        fetch_source("birds", tmp_path, Heard())
+        fetch_source("birds", two_forms[1:], tmp_path, Heard())
     assert str(caught.value).endswith(
         f"get a.pkl, b.pkl from {site.url}/records/7 into one folder by other means and run "
         "`fewshot data import birds FOLDER`"
@@ -614,9 +610,10 @@ def test_no_form_at_all_says_the_way_by_hand(
 
 
 def test_the_table() -> None:
-    assert set(ALTERNATIVES) == {"cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet"}
+    found = {name: known.downloads() for name, known in DATASETS.items() if known.downloads}
+    assert set(found) == {"cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet"}
     used = set()
-    for forms in ALTERNATIVES.values():
+    for forms in found.values():
         for downloads in forms:
             used |= {download.name for download in downloads}
             homes = {download.urls[0].rpartition("/")[0] for download in downloads}
@@ -624,8 +621,8 @@ def test_the_table() -> None:
             for download in downloads:
                 assert all(url.startswith("https://") for url in download.urls)
                 assert download.known_hash or fetch.ZENODO_FILE.match(download.urls[0])
-    official = ALTERNATIVES["cifar-fs"][0]
-    assert official == ALTERNATIVES["fc100"][0]
+    official = found["cifar-fs"][0]
+    assert official == found["fc100"][0]
     assert official[0].known_hash == "md5:eb9058c3a382ffc7106e4002c42a8d85"
     assert official[0].size == 169_001_437
     table = tomllib.loads((files("fewshot.data") / "downloads.toml").read_text("utf-8"))

@@ -360,7 +360,7 @@ def test_a_killed_import_gives_the_same_store(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from fewshot import data; from fewshot.data import store;"
         "store.JOURNAL_BYTES = 1;"
-        "data.import_dataset('own', pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]),"
+        "data.import_dataset('own', pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), {},"
         " split='1/1/1', size=300)"
     )
     whole, killed = ([sys.executable, "-c", code, source, tmp_path / name] for name in "wk")

@@ -12,7 +12,10 @@ from zipfile import ZipFile
 import numpy as np
 from PIL import Image
 
+from fewshot.data.catalogue import known_datasets
 from fewshot.data.splits import load_split
+
+DATASETS = known_datasets()
 
 
 def picture(seed: int, size: tuple[int, int] = (8, 8)) -> Image.Image:

@@ -45,5 +45,5 @@ def some_classes(whole: EpisodeSource, classes: list[int]) -> tuple[EpisodeSourc
         class_sizes=whole.class_sizes[classes],
     )
     noise = np.random.default_rng(0).integers(0, 256, whole.images_IHWC.shape, dtype=np.uint8)
-    noise[source.rows] = whole.images_IHWC[source.rows]
+    noise[source.indices] = whole.images_IHWC[source.indices]
     return source, noise

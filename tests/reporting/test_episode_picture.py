@@ -8,12 +8,13 @@ from helpers.commands import run_without_torch
 from matplotlib import rc_context, rcParams
 from PIL import Image
 
+from fewshot.data import open_source
 from fewshot.data.sources.source import Reading
 from fewshot.data.store import write_store
 from fewshot.episodes.sampling import EpisodeShape, draw_episode
 from fewshot.errors import UserError
 from fewshot.reporting import episode_picture
-from fewshot.reporting.episode_picture import class_images, open_classes, write_episodes
+from fewshot.reporting.episode_picture import class_images, write_episodes
 from fewshot.reporting.plots.style import DPI
 
 PER_CLASS = 12
@@ -35,7 +36,7 @@ def make_store(folder, px=8, names=NAMES, split=SPLIT, per_class=PER_CLASS):
 @pytest.fixture
 def zoo(tmp_path):
     make_store(tmp_path)
-    return open_classes("zoo", "train", tmp_path)
+    return open_source("zoo", "train", tmp_path, {})
 
 
 @pytest.fixture
@@ -73,10 +74,10 @@ def places(picture_HWC, tile_HWC):
 def test_each_image_stands_in_the_picture_pixel_by_pixel(tmp_path, px, factor):
     """Enlarged by a whole number; class by class in rows, support before queries."""
     make_store(tmp_path, px)
-    classes = open_classes("zoo", "train", tmp_path)
-    write_episodes(classes, SHAPE, 7, 1, tmp_path / "out.png")
+    source = open_source("zoo", "train", tmp_path, {})
+    write_episodes(source, SHAPE, 7, 1, tmp_path / "out.png")
     picture = pixels_of(tmp_path / "out.png")
-    found = class_images(draw_episode(7, "train", 0, classes.sizes_C, SHAPE), classes)
+    found = class_images(draw_episode(7, "train", 0, source.class_sizes, SHAPE), source)
     tops = []
     for images in found:
         shown = [*images.support_KHWC, *images.query_MHWC]
@@ -98,11 +99,11 @@ def test_images_are_those_of_the_episode_and_no_query_is_support(zoo):
     for label, images in enumerate(class_images(episode, zoo)):
         class_id = episode.class_ids_N[label]
         assert images.name == NAMES[class_id]
-        first = zoo.store.class_starts[class_id]
-        support = zoo.store.images_IHWC[first + episode.support_NK[label]]
+        first = zoo.class_starts[class_id]
+        support = zoo.images_IHWC[first + episode.support_NK[label]]
         np.testing.assert_array_equal(images.support_KHWC, support)
         for place, query_HWC in zip(images.queries_M, images.query_MHWC, strict=True):
-            expected = zoo.store.images_IHWC[first + episode.query_Q[place]]
+            expected = zoo.images_IHWC[first + episode.query_Q[place]]
             np.testing.assert_array_equal(query_HWC, expected)
             everywhere[place] = label
     np.testing.assert_array_equal(everywhere, episode.query_y_Q)
@@ -138,8 +139,8 @@ def test_no_text_overlaps_another_or_leaves_the_picture(tmp_path, texts, shape, 
     quoted = ", ".join(f'"""{name}"""'.replace("\\", "\\\\") for name in names)
     split = f'train = [{quoted}]\nval = ["v"]\ntest = ["w"]\n'
     make_store(tmp_path, px, [*names, "v", "w"], split, per_class=27)
-    classes = open_classes("zoo", "train", tmp_path)
-    write_episodes(classes, shape, 0, 2, tmp_path / "out.png")
+    source = open_source("zoo", "train", tmp_path, {})
+    write_episodes(source, shape, 0, 2, tmp_path / "out.png")
     assert len(texts["name"]) == 10
     width, height = texts["canvas"]
     boxes = [box for kind in ("title", "kind", "name") for _, box in texts[kind]]
@@ -168,7 +169,7 @@ def test_a_name_that_the_font_lacks_is_no_warning(tmp_path):
     make_store(tmp_path, names=names, split=split)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write_episodes(open_classes("zoo", "train", tmp_path), SHAPE, 0, 1, tmp_path / "out.png")
+        write_episodes(open_source("zoo", "train", tmp_path, {}), SHAPE, 0, 1, tmp_path / "out.png")
     assert (tmp_path / "out.png").is_file()
 
 
@@ -213,24 +214,11 @@ def test_mistakes_are_one_clear_line_and_leave_no_file(zoo, tmp_path, shape, cou
 def test_the_highest_picture_that_is_not_refused_can_be_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(episode_picture, "MOST_PX", 1000)
     make_store(tmp_path)
-    classes, shape = open_classes("zoo", "train", tmp_path), EpisodeShape(1, 1, 1)
-    write_episodes(classes, shape, 0, 5, tmp_path / "out.png")
+    source, shape = open_source("zoo", "train", tmp_path, {}), EpisodeShape(1, 1, 1)
+    write_episodes(source, shape, 0, 5, tmp_path / "out.png")
     assert 800 < len(pixels_of(tmp_path / "out.png")) < 1100
     with pytest.raises(UserError, match="ask for fewer"):
-        write_episodes(classes, shape, 0, 6, tmp_path / "out.png")
-
-
-def test_a_store_without_a_split_or_a_class_is_one_clear_line(tmp_path):
-    store = make_store(tmp_path)
-    (store.path / "split.toml").write_text(SPLIT.replace("fox", "owl"))
-    assert open_classes("zoo", "train", tmp_path).names == ["ant", "bee", "cat", "dog"]
-    with pytest.raises(UserError, match="zoo: no test class 'owl'"):
-        open_classes("zoo", "test", tmp_path)
-    (store.path / "split.toml").unlink()
-    with pytest.raises(UserError, match="zoo: no split.toml says which classes are which"):
-        open_classes("zoo", "test", tmp_path)
-    with pytest.raises(UserError, match="no data set 'park'"):
-        open_classes("park", "test", tmp_path)
+        write_episodes(source, shape, 0, 6, tmp_path / "out.png")
 
 
 def test_drawing_changes_no_setting_of_matplotlib(zoo, tmp_path):

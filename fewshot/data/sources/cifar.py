@@ -7,7 +7,7 @@ original file name. Where a form has no file names, the pixels tell which image 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -19,7 +19,14 @@ from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import find_classes, read_class_folders
 from fewshot.data.sources.labelled import as_labels, load_table, name_labels
 from fewshot.data.sources.resample import fit
-from fewshot.data.sources.source import Asked, DataSource, Form, Reading, one_by_one
+from fewshot.data.sources.source import (
+    Asked,
+    DataSource,
+    Form,
+    Reading,
+    load_downloads,
+    one_by_one,
+)
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
 from fewshot.data.untrusted.files import Files
@@ -30,7 +37,6 @@ from fewshot.errors import UserError
 IMAGE_SIZE = 32
 PIXELS = 3 * IMAGE_SIZE**2
 IMAGES_PER_CLASS = 600
-MEAN, STD = (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)
 DECODED_TOGETHER = 1000  # images, by one worker
 BATCHES = ("train", "test")  # of the official archives
 FOLDS = ("cifar-fs", "fc100")  # whose classes a file of a split may hold
@@ -255,18 +261,24 @@ FORMS = (
     replace(CLASS_FOLDERS, read=_read_folders),
 )
 CIFAR_FS = DataSource(
-    "cifar-fs",
-    "CIFAR-100, split by class 64/16/20 (Bertinetto et al. 2019)",
-    IMAGE_SIZE,
-    MEAN,
-    STD,
-    split=lambda: load_split("cifar-fs"),
+    name="cifar-fs",
+    description="CIFAR-100, split by class 64/16/20 (Bertinetto et al. 2019)",
+    image_size=IMAGE_SIZE,
+    mean=(0.5071, 0.4867, 0.4408),
+    std=(0.2675, 0.2565, 0.2761),
+    split=partial(load_split, "cifar-fs"),
     forms=FORMS,
     check=check,
+    downloads=partial(load_downloads, "cifar-fs"),
+    images={"train": 38_400, "val": 9_600, "test": 12_000},
+    photographs=True,
+    in_suite=True,
 )
 FC100 = replace(
     CIFAR_FS,
     name="fc100",
     description="CIFAR-100, split by superclass 60/20/20 (Oreshkin et al. 2018)",
-    split=lambda: load_split("fc100"),
+    split=partial(load_split, "fc100"),
+    downloads=partial(load_downloads, "fc100"),
+    images={"train": 36_000, "val": 12_000, "test": 12_000},
 )

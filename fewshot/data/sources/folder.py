@@ -8,10 +8,8 @@ from fewshot.data.sources.source import DataSource, Reading
 from fewshot.data.splits import ClassSplit, parse_fractions, parse_split, split_by_fractions
 from fewshot.errors import UserError
 
-IMAGE_SIZE = 84
 SPLIT_FILE = "split.toml"
 SPLIT_SEED = 0
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 def check(reading: Reading) -> None:
@@ -36,11 +34,12 @@ def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
 
 
 OWN = DataSource(
-    "own",
-    "anyone's images, a folder a class",
-    IMAGE_SIZE,
-    MEAN,
-    STD,
+    name="own",
+    description="anyone's images, a folder a class",
+    image_size=84,
+    mean=(0.485, 0.456, 0.406),  # of ImageNet
+    std=(0.229, 0.224, 0.225),
     forms=(CLASS_FOLDERS,),
     check=check,
+    in_suite=True,
 )

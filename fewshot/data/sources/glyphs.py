@@ -19,7 +19,7 @@ from unicodedata import lookup
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont, features
 
-from fewshot.data.sources.source import Reading
+from fewshot.data.sources.source import DataSource, Reading
 from fewshot.data.splits import ClassSplit
 from fewshot.errors import UserError
 
@@ -200,3 +200,16 @@ def _between(u: Iterator[float], low: float, high: float) -> float:
 
 def _choose(options: Sequence[_T], u: Iterator[float]) -> _T:
     return options[int(next(u) * len(options))]
+
+
+GLYPHS = DataSource(
+    name="glyphs",
+    description="generated letters of many scripts; needs no download",
+    image_size=IMAGE_SIZE,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.25, 0.25, 0.25),
+    split=class_split,
+    drawn=read,
+    images={"train": 38_400, "val": 9_600, "test": 12_000},
+    in_suite=True,
+)

@@ -5,6 +5,7 @@ own. The store keeps which form it came from, and its fingerprint tells them apa
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.labelled import Rows, as_labels, load_table, name_labels, read_rows
 from fewshot.data.sources.listed import LISTED
-from fewshot.data.sources.source import Asked, DataSource, Form, Reading
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array
 from fewshot.data.untrusted.files import Files
@@ -90,12 +91,12 @@ def _rows(rows: Any, count: int) -> np.ndarray:
 
 
 MINI_IMAGENET = DataSource(
-    "mini-imagenet",
-    "100 classes of ImageNet, split 64/16/20 (Ravi and Larochelle 2017)",
-    IMAGE_SIZE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    split=lambda: load_split("mini-imagenet"),
+    name="mini-imagenet",
+    description="100 classes of ImageNet, split 64/16/20 (Ravi and Larochelle 2017)",
+    image_size=IMAGE_SIZE,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    split=partial(load_split, "mini-imagenet"),
     forms=(
         Form(
             "the cache pickles",
@@ -114,4 +115,8 @@ MINI_IMAGENET = DataSource(
         CLASS_FOLDERS,
     ),
     check=check,
+    downloads=partial(load_downloads, "mini-imagenet"),
+    images={"train": 38_400, "val": 9_600, "test": 12_000},
+    photographs=True,
+    in_suite=True,
 )

@@ -1,17 +1,20 @@
-"""What a data set is made of: the forms it is held in, and how it is split and normalised."""
+"""The facts of a data set: the forms it is held in, where it is had, how it is split and scaled."""
 
-from collections.abc import Callable, Iterator, Sequence
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fewshot.data.splits import ClassSplit
 from fewshot.data.untrusted.files import Files
+from fewshot.episodes.sampling import Split
 
 RGB = tuple[float, float, float]
 ImagesBetween = Callable[[int, int], Iterator[np.ndarray]]
-"""Images of the rows from one up to another, some at a time: images_IHWC (uint8 RGB)."""
+"""Gives the images from one index up to another, some at a time: images_IHWC (uint8 RGB)."""
 BLOCK_IMAGES = 32  # at a time: few enough to be held, enough that hashing and writing cost little
 
 
@@ -57,13 +60,33 @@ class Form:
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """A data set the suite knows.
+class Download:
+    """A file to have under `name`, from the first of `urls` that gives it.
 
-    image_size: edge in pixels, where no other is asked for. mean, std: per channel, of pixels
-    scaled to 0..1. forms: in the order in which they are tried. split: makes its class split,
-    where that does not come with the images. check: raises UserError for a reading that is not the
-    data set. drawn: makes its images, where the suite does so itself.
+    known_hash: 'md5:...' or 'sha256:...'. size: in bytes. None: not known beforehand.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    known_hash: str | None = None
+    size: int | None = None
+
+
+Alternatives = Sequence[Sequence[Download]]
+"""Lists of files, tried in turn; of a list all files are needed."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """All facts of a data set.
+
+    image_size: edge in pixels, where no other is asked for. mean, std: of each channel, of pixels
+    scaled to 0..1. split: makes its class split, where that comes neither with the images nor from
+    the user. forms: those in which people hold it, tried in this order. check: raises UserError for
+    a reading that is not the data set. downloads: gives the files to fetch. drawn: makes its
+    images, where they are not read. images: of each split, for estimates before they are here.
+    photographs: its mean colour tells the order of the channels. in_suite: every command knows it
+    by its name; the store of any other data set keeps the class split and the constants.
     """
 
     name: str
@@ -74,20 +97,34 @@ class DataSource:
     split: Callable[[], ClassSplit] | None = None
     forms: tuple[Form, ...] = ()
     check: Callable[[Reading], None] = field(default=lambda reading: None)
+    downloads: Callable[[], Alternatives] | None = None
     drawn: Callable[[], Reading] | None = None
+    images: Mapping[Split, int] | None = None
+    photographs: bool = False
+    in_suite: bool = False
+
+
+def load_downloads(dataset: str) -> list[list[Download]]:
+    """Return the files of a data set of the suite that `downloads.toml` names."""
+    table = tomllib.loads((files("fewshot.data") / "downloads.toml").read_text("utf-8"))
+    known = {
+        name: Download(name, tuple(entry.pop("urls")), **entry)
+        for name, entry in table["files"].items()
+    }
+    return [[known[name] for name in names] for names in table["alternatives"][dataset]]
 
 
 def one_by_one(image: Callable[[int], np.ndarray]) -> ImagesBetween:
-    """Rows of images from a function that gives the image of one row."""
+    """Return a reader of many images made of one that reads the image at an index."""
 
     def images(start: int, stop: int) -> Iterator[np.ndarray]:
         for first in range(start, stop, BLOCK_IMAGES):
-            rows = range(first, min(first + BLOCK_IMAGES, stop))
+            indices = range(first, min(first + BLOCK_IMAGES, stop))
             one = image(first)
-            block_IHWC = np.empty((len(rows), *one.shape), one.dtype)
+            block_IHWC = np.empty((len(indices), *one.shape), one.dtype)
             block_IHWC[0] = one
-            for i, row in enumerate(rows[1:], 1):
-                block_IHWC[i] = image(row)
+            for place, index in enumerate(indices[1:], 1):
+                block_IHWC[place] = image(index)
             yield block_IHWC
 
     return images

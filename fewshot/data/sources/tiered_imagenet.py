@@ -10,6 +10,7 @@ in that order.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import decode, find_classes, read_class_folders
 from fewshot.data.sources.labelled import Rows, as_labels, load_table, read_rows
 from fewshot.data.sources.mini_imagenet import IMAGE_SIZE, IMAGENET_MEAN, IMAGENET_STD
-from fewshot.data.sources.source import Asked, DataSource, Form, Reading
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
 from fewshot.data.splits import ClassSplit, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
 from fewshot.data.untrusted.blobs import Blob
@@ -199,12 +200,12 @@ def _find(pattern: str) -> Callable[[Sequence[str]], _Found | None]:
 
 
 TIERED_IMAGENET = DataSource(
-    "tiered-imagenet",
-    "608 classes of ImageNet, split by super-category 351/97/160 (Ren et al. 2018)",
-    IMAGE_SIZE,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    split=lambda: load_split("tiered-imagenet"),
+    name="tiered-imagenet",
+    description="608 classes of ImageNet, split by super-category 351/97/160 (Ren et al. 2018)",
+    image_size=IMAGE_SIZE,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    split=partial(load_split, "tiered-imagenet"),
     forms=(
         Form(
             "pickled PNG files",
@@ -221,4 +222,8 @@ TIERED_IMAGENET = DataSource(
         replace(CLASS_FOLDERS, read=_read_folders),
     ),
     check=check,
+    downloads=partial(load_downloads, "tiered-imagenet"),
+    images=IMAGES,
+    photographs=True,
+    in_suite=True,
 )

@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 HASH_DIGITS = 12  # of the 64 of a class's hash: 48 bits
-OF_PHOTOGRAPHS = {"tiered-imagenet"}  # without a recorded variant, but known to be photographs
 
 
 @dataclass(frozen=True)
@@ -67,18 +66,21 @@ def describe(
     class_sizes: Mapping[str, int],
     class_hashes: Sequence[str],
     summaries: Sequence[Mapping[str, Any]] | None,
+    *,
+    photographs: bool = False,
 ) -> str:
     """One line on a store of the data set `name`: the known variant it is, or how it differs.
 
     class_hashes and summaries stand in the order of class_sizes; summaries are None where the
-    store has none, and then only the pixels' hashes are compared.
+    store has none, and then only the pixels' hashes are compared. photographs: the mean colour
+    tells the order of the channels.
     """
     known = known_variants(name)
     for variant in known:
         if variant.fingerprint == fingerprint:
             return variant.title
     if not known:
-        return "no variant of it is known" + _channels(name, summaries)
+        return "no variant of it is known" + (_channels(summaries) if photographs else "")
     found = Variant(
         title="",
         datasets=(name,),
@@ -180,9 +182,9 @@ def _edge(variant: Variant) -> str:
     return f"{variant.image_size}x{variant.image_size}"
 
 
-def _channels(name: str, summaries: Sequence[Mapping[str, Any]] | None) -> str:
+def _channels(summaries: Sequence[Mapping[str, Any]] | None) -> str:
     """What the mean colour says of a data set of photographs that has no known variant."""
-    if name not in OF_PHOTOGRAPHS or not summaries:
+    if not summaries:
         return ""
     means = [sum(s["mean"][channel] for s in summaries) for channel in range(3)]
     return {

@@ -1,4 +1,4 @@
-"""How the accuracies of single test episodes are distributed."""
+"""The distribution of the accuracies of single test episodes."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ TAIL = 0.05
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     if not facts.points:
         return "no test episodes"
     names = list({point.place: point.name for point in facts.points}.values())
@@ -46,7 +46,7 @@ def draw(facts: FigureData) -> Figure | str:
 
 
 def shares(accuracy_E: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of bins and the share of episodes in each.
+    """Return the edges of bins and the share of episodes in each.
 
     An episode of Q queries has Q + 1 possible accuracies: each has a bin of its own, or, where
     they are many, so many of them in a row have one.

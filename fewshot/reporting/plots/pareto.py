@@ -35,7 +35,7 @@ ELSEWHERE = " †"
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     timed = [point for point in facts.points if point.train_s]
     if not timed:
         return "no trained row"
@@ -81,7 +81,7 @@ def _panel(
 
 
 def _ends(point: Point) -> tuple[float, float]:
-    """Of the interval, in per cent; the mean alone where there is no interval."""
+    """Return the ends of the interval in per cent; the mean twice where there is no interval."""
     mean, half = _percent(point)
     return mean - half, mean + half
 
@@ -115,7 +115,7 @@ def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
 
 
 def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
-    """What was not trained has no place on a time axis: a line, or words at the foot."""
+    """Draw untrained rows, which have no place on a time axis: a line, and words at the foot."""
     if not floor:
         return []
     low, high = axes.get_ylim()
@@ -146,7 +146,7 @@ def _draw_labels(
     floor: Sequence[Box],
     machine: str | None,
 ) -> int:
-    """How many have found room, the first ones first."""
+    """Draw the names of points, the first ones first; return how many have found room."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     texts = [
@@ -189,13 +189,13 @@ def _write(axes: Axes, point: Point, text: str, anchor: tuple[float, float], fou
 
 
 def _at(axes: Axes, seconds: float, percent: float) -> tuple[float, float]:
-    """Where a point lies on the page, in points: figures are made with 72 dots an inch."""
+    """Return a point's place on the page, in points: figures are made with 72 dots an inch."""
     x, y = axes.transData.transform((seconds, percent))
     return float(x), float(y)
 
 
 def _box(axes: Axes, point: Point) -> Box:
-    """A point's marker and error bars."""
+    """Return the box of a point's marker and error bars."""
     low, high = _ends(point)
     x, y = _at(axes, point.seconds, _percent(point)[0])
     left, right = _at(axes, min(point.train_s), low), _at(axes, max(point.train_s), high)
@@ -208,7 +208,7 @@ def _box(axes: Axes, point: Point) -> Box:
 
 
 def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
-    """The steps of the front as thin boxes."""
+    """Return the steps of the front as thin boxes."""
     corners = [_at(axes, point.seconds, _percent(point)[0]) for point in front]
     ends = [*corners[1:], (axes.get_window_extent().x1, corners[-1][1])] if corners else []
     flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in zip(corners, ends, strict=True)]

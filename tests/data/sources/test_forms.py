@@ -11,6 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from helpers.made_data import (
+    DATASETS,
     cifar_images,
     dump_python2,
     encode,
@@ -36,24 +37,21 @@ MODERN = partial(pickle.dumps, protocol=4)
 PER_CLASS = {"cifar-fs": 3, "fc100": 3, "mini-imagenet": 2, "tiered-imagenet": 2}
 
 
-@pytest.fixture(autouse=True)
-def small_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The data sets, content with a few images a class."""
-    checks = {
-        "cifar-fs": partial(cifar.check, per_class=3),
-        "fc100": partial(cifar.check, per_class=3),
-        "mini-imagenet": partial(mini_imagenet.check, per_class=2),
-        "tiered-imagenet": partial(
-            tiered_imagenet.check, images={"train": 702, "val": 194, "test": 320}
-        ),
-    }
-    for name, check in checks.items():
-        monkeypatch.setitem(data.DATASETS, name, replace(data.DATASETS[name], check=check))
+CHECKS = {
+    "cifar-fs": partial(cifar.check, per_class=3),
+    "fc100": partial(cifar.check, per_class=3),
+    "mini-imagenet": partial(mini_imagenet.check, per_class=2),
+    "tiered-imagenet": partial(
+        tiered_imagenet.check, images={"train": 702, "val": 194, "test": 320}
+    ),
+}
+SMALL = DATASETS | {name: replace(DATASETS[name], check=check) for name, check in CHECKS.items()}
+"""The data sets, content with a few images a class."""
 
 
 def imported(name: str, source: Path, **options: object) -> Store:
     """The store of a source, in a folder beside it."""
-    store = data.import_dataset(name, source, source.parent / "data", **options)
+    store = data.import_dataset(name, source, source.parent / "data", SMALL, **options)
     verify_store(store)
     return store
 
@@ -62,7 +60,7 @@ def refused(name: str, source: Path, **options: object) -> str:
     """What is said of a source that is refused, and nothing is left of it."""
     directory = source.parent / "data"
     with pytest.raises(UserError) as caught:
-        data.import_dataset(name, source, directory, **options)
+        data.import_dataset(name, source, directory, SMALL, **options)
     message = str(caught.value)
     assert "\n" not in message
     assert not (directory / name).exists()
@@ -485,7 +483,7 @@ def test_every_form_of_tiered_imagenet_with_names_gives_the_same_bytes(tmp_path:
     assert stores[2].info["channels"].startswith("BGR, turned to RGB")
     assert stores[1].info["channels"].startswith("RGB")
     assert "9 classes that are not its own left out" in stores[4].info["how"]
-    source = data.open_source("tiered-imagenet", "val", tmp_path / "png" / "data")
+    source = data.open_source("tiered-imagenet", "val", tmp_path / "png" / "data", SMALL)
     assert source.class_names == load_split("tiered-imagenet").val
 
 
@@ -497,10 +495,10 @@ def test_metaoptnets_classes_go_by_number_and_keep_their_split(tmp_path: Path) -
     assert store.info["channels"].startswith("BGR, turned to RGB")
     directory = tmp_path / "data"
     for split in SPLITS:
-        source = data.open_source("tiered-imagenet", split, directory)
+        source = data.open_source("tiered-imagenet", split, directory, SMALL)
         pixels, labels, _ = tiered_split(images, split)
         assert source.class_names == tuple(f"{split}-{label:03}" for label in sorted(set(labels)))
-        assert np.array_equal(source.images_IHWC[source.rows], pixels)
+        assert np.array_equal(source.images_IHWC[source.indices], pixels)
 
 
 def test_grey_images_do_not_tell_their_channels(tmp_path: Path) -> None:
@@ -571,7 +569,7 @@ def test_another_size_can_be_packed(tmp_path: Path) -> None:
     assert small.images_IHWC.shape == (200, 42, 42, 3)
     first = Image.fromarray(images[min(images)][0]).resize((42, 42), Image.Resampling.BICUBIC)
     assert np.array_equal(small.images_IHWC[0], np.asarray(first))
-    assert data.open_source("mini-imagenet", "test", tmp_path / "data").image_size == 42
+    assert data.open_source("mini-imagenet", "test", tmp_path / "data", SMALL).image_size == 42
     box = imported("mini-imagenet", source, size=42, resample="box")
     assert box.fingerprint != small.fingerprint
     assert "unknown way to resample" in refused(

@@ -257,13 +257,16 @@ def test_without_a_known_variant(pets: Classes) -> None:
     assert known_variants("pets") == []
     assert describe("pets", **found) == "no variant of it is known"
     nothing = "no variant of it is known; "
-    tiered = "tiered-imagenet"
-    assert describe(tiered, **found) == nothing + "its channels are in RGB order"
+
+    def described(found: dict[str, Any]) -> str:
+        return describe("pets", **found, photographs=True)
+
+    assert described(found) == nothing + "its channels are in RGB order"
     bgr = content(changed(pets, to_bgr))
-    assert describe(tiered, **bgr) == nothing + "red and blue look exchanged (BGR)"
+    assert described(bgr) == nothing + "red and blue look exchanged (BGR)"
     grey = content(changed(pets, lambda images: images[..., [1, 1, 1]]))
-    assert describe(tiered, **grey) == nothing + "the order of its channels cannot be told"
-    assert describe(tiered, **{**found, "summaries": None}) == "no variant of it is known"
+    assert described(grey) == nothing + "the order of its channels cannot be told"
+    assert described({**found, "summaries": None}) == "no variant of it is known"
 
 
 L, B, N = Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.NEAREST

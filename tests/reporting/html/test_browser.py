@@ -59,7 +59,7 @@ def made_page(tmp_path_factory):
     """A page with every kind of content: names that are markup, holes, seeds, pictures."""
     folder = tmp_path_factory.mktemp("page")
     data_dir = tmp_path_factory.mktemp("data")
-    write_report(read_cells(made_folder(folder, data_dir)), folder / "page.html", data_dir)
+    write_report(read_cells(made_folder(folder, data_dir)), folder / "page.html", data_dir, {})
     return folder / "page.html"
 
 
@@ -75,7 +75,7 @@ def made_folder(folder, data_dir):
     split = 'train = ["c0", "c1"]\nval = ["c2"]\ntest = ["c3", "c4", "c5", "c6"]\n'
     (folder / "split.toml").write_text(split)
     store = import_dataset(
-        "birds", folder / "images", data_dir, size=8, split=str(folder / "split.toml")
+        "birds", folder / "images", data_dir, {}, size=8, split=str(folder / "split.toml")
     )
     base = rng.uniform(0.3, 0.6, 60)
     cells = [
@@ -97,7 +97,7 @@ def made_folder(folder, data_dir):
 @pytest.fixture(scope="module")
 def committed_page(tmp_path_factory, committed_results):
     out = tmp_path_factory.mktemp("page") / "committed.html"
-    write_report(read_cells(committed_results / "cifar_fs"), out, Path("no-such-folder"))
+    write_report(read_cells(committed_results / "cifar_fs"), out, Path("no-such-folder"), {})
     return out
 
 
