@@ -5,7 +5,6 @@ import sys
 
 import pytest
 from helpers.commands import is_one_line_of_error
-from helpers.paths import ROOT
 
 
 def test_rows_are_compared(run, fewshot, tmp_path):
@@ -34,12 +33,14 @@ def test_a_table_says_what_its_intervals_are_over(run, fewshot, tmp_path):
     assert "±" in fewshot("table", folder, "--published")[1]
 
 
-COMMITTED = ROOT / "results" / "fc100"
+@pytest.fixture(scope="module")
+def fc100(committed_results):
+    return committed_results / "fc100"
 
 
-def test_a_table_is_chosen_sorted_filtered_and_grouped(fewshot):
+def test_a_table_is_chosen_sorted_filtered_and_grouped(fewshot, fc100):
     def lines(*arguments):
-        code, out, err = fewshot("table", COMMITTED, "--format", "md", *arguments)
+        code, out, err = fewshot("table", fc100, "--format", "md", *arguments)
         assert (code, err) == (0, "")
         return [line for line in out.splitlines() if line.startswith("|")]
 
@@ -63,8 +64,8 @@ def test_a_table_is_chosen_sorted_filtered_and_grouped(fewshot):
         (["--format", "json", "--columns", "scores"], "json holds every field"),
     ],
 )
-def test_a_table_that_has_no_answer_is_one_line(fewshot, arguments, hint):
-    outcome = fewshot("table", COMMITTED, *arguments)
+def test_a_table_that_has_no_answer_is_one_line(fewshot, fc100, arguments, hint):
+    outcome = fewshot("table", fc100, *arguments)
     assert is_one_line_of_error(outcome)
     assert hint in outcome[2]
 
@@ -79,14 +80,14 @@ def test_a_table_that_has_no_answer_is_one_line(fewshot, arguments, hint):
     ],
 )
 def test_colour_is_for_terminals_whose_user_wants_it(
-    fewshot, monkeypatch, terminal, environment, coloured
+    fewshot, fc100, monkeypatch, terminal, environment, coloured
 ):
     for name in ("TERM", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
-    code, out, _ = fewshot("table", COMMITTED)
+    code, out, _ = fewshot("table", fc100)
     assert (code, "\x1b[" in out) == (0, coloured)
 
 

@@ -5,13 +5,11 @@ from copy import deepcopy
 
 import pytest
 from helpers.cells import altered, made_cell
-from helpers.paths import ROOT
 
 from fewshot.errors import UserError
 from fewshot.results.files import read_training, write_json
 from fewshot.results.records import RunRecord, TrainingRecord
 
-COMMITTED = sorted((ROOT / "results").glob("*/*/run.json"))
 RUN = made_cell("mtl").run.json
 TRAINING = {**RUN["training"], "host": RUN["host"], "git": None}
 
@@ -27,14 +25,16 @@ def without(values, dotted):
     return copied
 
 
-def committed_records():
-    return [json.loads(path.read_text()) for path in COMMITTED]
+@pytest.fixture(scope="module")
+def committed_records(committed_results):
+    files = sorted(committed_results.glob("*/*/run.json"))
+    return [json.loads(file.read_text()) for file in files]
 
 
-def test_every_committed_record_is_read_and_would_be_written_as_it_was():
+def test_every_committed_record_is_read_and_would_be_written_as_it_was(committed_records):
     """Also those of the first versions, key by key and in their order."""
-    assert len(COMMITTED) > 40
-    for values in committed_records():
+    assert len(committed_records) > 40
+    for values in committed_records:
         record = RunRecord.from_json(values)
         assert json.dumps(record.json) == json.dumps(values)
         assert record.cell == values["cell"]

@@ -1,16 +1,14 @@
 """Benchmarks by name: shipped ones, files, and classes from outside."""
 
 import pytest
+from helpers.checkout import shipped
 from helpers.learners import LEARNERS
-from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK
 
 from fewshot.errors import UserError
 from fewshot.runner.benchmark import load_benchmark, open_benchmark
 from fewshot.runner.benchmark_file import shipped_benchmarks
 from fewshot.runner.workspace import open_workspace
-
-RESULTS = ROOT / "results"
 
 
 def test_a_learner_can_be_chosen_by_name(load, tmp_path):
@@ -33,7 +31,7 @@ def test_a_learner_that_the_file_does_not_name_gets_its_defaults(load, tmp_path)
     assert cells[0].origins["learner"] == "bench [[training]]"
 
 
-@pytest.mark.parametrize("name", list(shipped_benchmarks()))
+@pytest.mark.parametrize("name", shipped(shipped_benchmarks()))
 def test_shipped_benchmarks_have_cells_and_a_description(name):
     assert load_benchmark(name)
     assert shipped_benchmarks()[name].startswith("# ")
@@ -49,9 +47,9 @@ def test_the_paper_has_every_learner_on_every_data_set_at_both_shots():
 
 
 @pytest.mark.parametrize("name", ["cifar_fs", "fc100", "mini_imagenet"])
-def test_committed_cells_keep_their_names(name):
+def test_committed_cells_keep_their_names(name, committed_results):
     """They are found by them: an option added later must not move them."""
-    committed = {path.name for path in (RESULTS / name).iterdir()}
+    committed = {path.name for path in (committed_results / name).iterdir()}
     assert committed <= {cell.id for cell in load_benchmark(name)}
 
 
