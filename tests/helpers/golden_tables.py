@@ -1,6 +1,6 @@
 """A small made-up set of cells, and the tables of it that `tests/golden/` keeps.
 
-`python tests/golden_tables.py` writes them again: look at the difference before it is committed.
+`PYTHONPATH=tests python tests/helpers/golden_tables.py` writes them again: look at the difference before it is committed.
 """
 
 import sys
