@@ -11,6 +11,7 @@ import typer
 from helpers.paths import ROOT
 from typer.testing import CliRunner
 
+import fewshot
 from fewshot.backbones import BACKBONES
 from fewshot.cli.main import app
 from fewshot.harness.recipe import Recipe, Scoring
@@ -109,7 +110,9 @@ def test_the_example_is_a_benchmark(tmp_path):
 
 def named_paths(text):
     """The files and folders of the repository that a text names; those with a placeholder not."""
-    found = re.findall(r"(?<![\w/.-])((?:fewshot|tests|benchmarks|results|docs)/[\w./*<>$-]*)", text)
+    found = re.findall(
+        r"(?<![\w/.-])((?:fewshot|tests|benchmarks|results|docs)/[\w./*<>$-]*)", text
+    )
     found = {path.rstrip("./") for path in found if not re.search(r"[*<>$]", path)}
     return {path for path in found if not path.startswith(UNTRACKED)}
 
@@ -178,11 +181,11 @@ def test_the_index_leads_to_every_page():
 
 
 def test_a_planted_mistake_is_found():
-    text = "`fewshot/no_such.py`, `fewshot.errors.NoSuch`, fewshot.errors.UserError, fewshot/files.py"
+    text = "`fewshot/no_such.py`, `fewshot.errors.No`, fewshot.errors.UserError, fewshot/files.py"
     assert [path for path in named_paths(text) if not (ROOT / path).exists()] == [
         "fewshot/no_such.py"
     ]
-    assert [name for name in named_modules(text) if not exists(name)] == ["fewshot.errors.NoSuch"]
+    assert [name for name in named_modules(text) if not exists(name)] == ["fewshot.errors.No"]
 
 
 # Commands ---------------------------------------------------------------------------------------
@@ -237,3 +240,26 @@ def test_the_readme_begins_with_two_commands():
     install = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]'"
     assert blocks[:2] == [f"{install} && .venv/bin/fewshot run quick", ".venv/bin/tox"]
     assert len(README.read_text().splitlines()) <= 120
+
+
+# Releases ---------------------------------------------------------------------------------------
+
+
+def test_changelog_and_citation_name_this_version():
+    version = re.escape(fewshot.__version__)
+    assert re.search(rf"^version: {version}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    dated = re.search(rf"^## {version} - (\S+)$", HISTORY[0].read_text(), re.MULTILINE)
+    assert dated
+    assert f'date-released: "{dated[1]}"' in (ROOT / "CITATION.cff").read_text()
+
+
+def test_pre_commit_runs_what_tox_calls_lint():
+    lint = re.search(
+        r"\[testenv:lint\].*?commands =\n(.*?)\n\n", (ROOT / "tox.ini").read_text(), re.S
+    )
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    entries = re.findall(r"entry: (.*)", hooks)
+    assert [e.replace(" --force-exclude", "") for e in entries] == [
+        line.strip().removesuffix(" .") for line in lint[1].splitlines()
+    ]
+    assert hooks.count("language: system") == len(entries)
