@@ -6,7 +6,6 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from helpers.cells import made_cell
-from helpers.paths import ROOT
 
 from fewshot.data.splits import parse_split
 from fewshot.episodes.sampling import EpisodeShape, draw_episode, episodes_digest
@@ -14,8 +13,6 @@ from fewshot.results.files import read_cells, write_cell
 
 PER_CLASS = 24
 SPLIT = 'train = ["c0", "c1"]\nval = ["c2"]\ntest = ["c3", "c4", "c5", "c6"]\n'
-COMMITTED = ROOT / "results" / "cifar_fs"
-
 
 CURVE = [
     {"step": 1, "seconds": 10.5, "images": 1000, "loss": 1.0, "lr": 0.1, "val_accuracy": 0.25},

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers.cells import made_cell
-from helpers.paths import ROOT
+from helpers.checkout import shipped
 from helpers.tiny import BENCHMARK, BROKEN, SEEN, write_made, write_near, write_tiny
 
 from fewshot.backbones.precision import float32_products
@@ -46,7 +46,6 @@ from fewshot.runner import benchmark_file, validate, workspace
 from fewshot.runner import run as suite
 
 CPU = torch.device("cpu")
-RESULTS = ROOT / "results"
 
 
 @pytest.fixture(scope="module")
@@ -646,7 +645,7 @@ def test_a_learner_that_the_file_does_not_name_gets_its_defaults(load, tmp_path)
     assert cells[0].origins["learner"] == "bench [[training]]"
 
 
-@pytest.mark.parametrize("name", list(benchmark_file.shipped_benchmarks()))
+@pytest.mark.parametrize("name", shipped(benchmark_file.shipped_benchmarks()))
 def test_shipped_benchmarks_have_cells_and_a_description(name):
     assert benchmark_file.load_cells(name)
     assert benchmark_file.shipped_benchmarks()[name].startswith("# ")
@@ -983,7 +982,7 @@ def test_the_paper_has_every_learner_on_every_data_set_at_both_shots():
 
 
 @pytest.mark.parametrize("name", ["cifar_fs", "fc100", "mini_imagenet"])
-def test_committed_cells_keep_their_names(name):
+def test_committed_cells_keep_their_names(name, committed_results):
     """They are found by them: an option added later must not move them."""
-    committed = {path.name for path in (RESULTS / name).iterdir()}
+    committed = {path.name for path in (committed_results / name).iterdir()}
     assert committed <= {cell.id for cell in benchmark_file.load_cells(name)}

@@ -19,7 +19,6 @@ import pytest
 from helpers.cells import made_cell
 from helpers.commands import cost_of_command, run_without_torch
 from helpers.pages import (
-    COMMITTED,
     CURVE,
     PER_CLASS,
     SPLIT,
@@ -225,11 +224,12 @@ def test_episodes_are_summed_up_not_embedded(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_committed_cells_make_a_page_of_a_few_megabytes():
-    text = render_report(read_cells(COMMITTED), NOWHERE)
+def test_the_committed_cells_make_a_page_of_a_few_megabytes(committed_results):
+    cells = read_cells(committed_results / "cifar_fs")
+    text = render_report(cells, NOWHERE)
     assert len(text.encode()) < MOST_BYTES - 2_000_000  # which pictures may take
     assert text.count("Copyright") < 10  # plotly once
-    for row in table_rows(read_cells(COMMITTED)):
+    for row in table_rows(cells):
         assert row.name in text
 
 
@@ -698,7 +698,9 @@ def test_many_data_sets_share_the_space(birds):
 
 
 @pytest.mark.slow
-def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_small(tmp_path):
+def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_small(
+    tmp_path, committed_results
+):
     """Images of noise, which no PNG makes smaller, and learners that are mostly wrong."""
     test = load_split("cifar-fs").classes("test")
     names, sizes = sorted({*load_split("cifar-fs").train, *load_split("cifar-fs").val, *test}), 40
@@ -710,7 +712,7 @@ def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_sma
     write_store(tmp_path / "cifar-fs", reading, 32)
     fingerprint = open_store(tmp_path / "cifar-fs").fingerprint
     cells, test_sizes = [], (sizes,) * len(test)
-    for i, cell in enumerate(read_cells(COMMITTED)):
+    for i, cell in enumerate(read_cells(committed_results / "cifar_fs")):
         scoring = cell.run["config"]["scoring"]
         shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
         cell.run["dataset"]["fingerprint"] = fingerprint

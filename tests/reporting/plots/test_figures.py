@@ -40,8 +40,8 @@ MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
 @pytest.fixture(scope="module")
-def committed():
-    return read_cells(ROOT / "results" / "cifar_fs")
+def committed(committed_results):
+    return read_cells(committed_results / "cifar_fs")
 
 
 def episodes(mean, n=60, seed=0):

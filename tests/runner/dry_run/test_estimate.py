@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.checkout import shipped
 from helpers.tiny import BENCHMARK, write_tiny
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +26,6 @@ from fewshot.runner.dry_run.throughput import Rates
 from fewshot.runner.run import run_cells
 
 CPU = torch.device("cpu")
-COMMITTED = ROOT / "results" / "cifar_fs"
 OPTIONS = OptionClasses(
     {name: cls.Config for name, cls in LEARNERS.items()},
     {name: cls.Config for name, cls in BACKBONES.items()},
@@ -90,10 +89,13 @@ def machine_of_the_results(training, cls, image_size, images):
 
 
 @pytest.mark.slow
-def test_one_rate_a_backbone_explains_the_time_of_every_committed_training(tmp_path):
+def test_one_rate_a_backbone_explains_the_time_of_every_committed_training(
+    tmp_path, committed_results
+):
     """Within a factor of two, from 19 s to an hour; counts of inner loops included."""
     cells = {cell.id: cell for cell in benchmark_file.load_cells("cifar_fs")}
-    runs = [json.loads(file.read_text()) for file in sorted(COMMITTED.glob("*/run.json"))]
+    files = sorted((committed_results / "cifar_fs").glob("*/run.json"))
+    runs = [json.loads(file.read_text()) for file in files]
     trained = {run["training"]["id"]: run for run in runs if run["training"]}
     chosen = [cells[run["cell"]] for run in trained.values() if run["cell"] in cells]
     place = workspace.Workspace(tmp_path, tmp_path, LEARNERS)
@@ -351,7 +353,7 @@ def test_a_cell_scored_elsewhere_counts_the_images_there(place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(benchmark_file.shipped_benchmarks()))
+@pytest.mark.parametrize("name", shipped(benchmark_file.shipped_benchmarks()))
 def test_every_shipped_benchmark_has_a_forecast_without_any_data(name, tmp_path):
     cells = benchmark_file.load_cells(name)
     found = forecast(cells, workspace.Workspace(tmp_path, tmp_path, LEARNERS), CPU, False, rate_of)
