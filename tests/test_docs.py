@@ -9,15 +9,14 @@ from importlib import import_module
 import pytest
 import typer
 from helpers.checkout import NO_GIT, tracked
+from helpers.learners import BACKBONES, LEARNERS
 from helpers.paths import ROOT
 from typer.testing import CliRunner
 
 import fewshot
-from fewshot.backbones import BACKBONES
 from fewshot.cli.main import app
 from fewshot.harness.recipe import Recipe, Scoring
-from fewshot.learners import LEARNERS
-from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.benchmark import load_benchmark
 
 README = ROOT / "README.md"
 PAGES = [ROOT / file for file in sorted(tracked(".")) if file.suffix == ".md"]
@@ -107,7 +106,7 @@ def test_options_have_their_keys_and_defaults(title, name, config):
 def test_the_example_is_a_benchmark(tmp_path):
     file = tmp_path / "example.toml"
     file.write_text(re.search("```toml\n(.*?)```", PAGE, re.DOTALL)[1])
-    cells = load_cells(str(file))
+    cells = load_benchmark(str(file))
     assert len(cells) == 2 * (3 + 1)
     assert cells[-1].label == "mirrored"
 
