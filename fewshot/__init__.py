@@ -1,9 +1,8 @@
 """Few-shot learners, one harness: which gives what accuracy at what wall-clock cost.
 
 >>> import fewshot
->>> episode = fewshot.draw_episode(fewshot.open_split("glyphs"), fewshot.EpisodeShape(5, 1, 15))
->>> episode.support_x_SCHW.shape
-torch.Size([5, 3, 32, 32])
+>>> fewshot.EpisodeShape(n_way=5, n_shot=1, n_query=15)
+EpisodeShape(n_way=5, n_shot=1, n_query=15)
 
 Every name is loaded when it is first used; those that read data and results need no torch.
 """

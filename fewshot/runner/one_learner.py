@@ -85,7 +85,7 @@ def train(
 
 
 def evaluate(
-    model: TrainedLearner | nn.Module,
+    network: TrainedLearner | nn.Module,
     source: EpisodeSource,
     scoring: Scoring | None = None,
     *,
@@ -95,19 +95,19 @@ def evaluate(
 ) -> Score:
     """Return the score of a learner, or of any network as a frozen backbone under a learner.
 
-    model: a learner, or a module that maps images x_ICHW to features z_ID; `learner` and `options`
-    say what adapts on its features. Pixels are scaled by the constants of the data set that a
+    network: a learner, or a module that maps images x_ICHW to features z_ID, on which a `learner`
+    with these `options` adapts. Pixels are scaled by the constants of the data set that a
     trained learner saw, else by those of `source`. scoring: 2,000 episodes of 5-way 5-shot if none
     is given. The score has `accuracy`, `interval` (95 %) and `episodes`, a line each.
-    Leaves the model in evaluation mode. Raises UserError for a learner that needs a training.
+    Leaves the network in evaluation mode. Raises UserError for a learner that needs a training.
     """
     scoring, on = scoring or Scoring(), choose_device(device, None)
-    if isinstance(model, TrainedLearner):
-        source = replace(source, mean=model.source.mean, std=model.source.std)
-        model = model.learner
-    if not isinstance(model, Learner):
-        model = _on_frozen(model.to(on), source, learner, options or {}, on)
-    return harness.evaluate(model.to(on), source, scoring, COPIES_AUGMENT, on)
+    if isinstance(network, TrainedLearner):
+        source = replace(source, mean=network.source.mean, std=network.source.std)
+        network = network.learner
+    if not isinstance(network, Learner):
+        network = _on_frozen(network.to(on), source, learner, options or {}, on)
+    return harness.evaluate(network.to(on), source, scoring, COPIES_AUGMENT, on)
 
 
 def predict(

@@ -16,7 +16,11 @@ from fewshot.backbones.registry import BACKBONE_REGISTRY, list_backbones
 from fewshot.results.files import read_cells, read_training
 
 PAGE = ROOT / "docs" / "adding_a_backbone.md"
+
+
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
+
+
 ONE_SHOT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1")
 
 
@@ -132,14 +136,3 @@ def test_an_installed_package_offers_backbones_by_name(monkeypatch, fewshot):
     monkeypatch.setattr(options, "entry_points", lambda group: [point])
     assert BACKBONE_REGISTRY.load() == {**BACKBONES, "mine": Conv4}
     assert list_backbones()["mine"] == list_backbones()["conv4"]
-
-
-def test_names_are_listed_by_their_docstrings_without_being_run(tmp_path, monkeypatch):
-    (tmp_path / "never_run.py").write_text(
-        'raise SystemExit\n\n\nclass Mine:\n    """First line.\n\n    More.\n    """\n\n\n'
-        "class Bare:\n    pass\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    assert options.first_doc_line("never_run:Mine") == "First line."
-    for nothing in ("never_run:Bare", "never_run:Other", "no_such_package:X", "no.such:X", "sys:X"):
-        assert options.first_doc_line(nothing) == ""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -16,6 +15,8 @@ from fewshot.learners.protonet import ProtoNet
 from fewshot.learners.registry import LEARNER_REGISTRY
 
 PAGE = ROOT / "docs" / "adding_a_learner.md"
+
+
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
 
 
@@ -135,24 +136,3 @@ def test_a_faulty_entry_point_is_named(entry_point, name, value, message):
     entry_point(name, value)
     with pytest.raises(UserError, match=message):
         LEARNER_REGISTRY.load()
-
-
-def test_the_suites_own_learners_have_no_digest_of_their_own():
-    assert options.source_digest(ProtoNet) is None
-
-
-def test_a_file_is_known_by_its_content(mine):
-    name, learners = with_learner(f"{mine}:Matching")
-    one = options.source_digest(learners[name])
-    assert options.source_digest(with_learner(f"{mine}:Matching")[1][name]) == one
-    mine.write_text(EXAMPLE + "\n")
-    assert options.source_digest(with_learner(f"{mine}:Matching")[1][name]) != one
-
-
-def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "neighbour_of_mine.py").write_text("TEMPERATURE = 2.0\n")
-    source = f"from neighbour_of_mine import TEMPERATURE\n{EXAMPLE}"
-    (tmp_path / "mine.py").write_text(source)
-    name, learners = with_learner(f"{tmp_path / 'mine.py'}:Matching")
-    assert name in learners

@@ -1,10 +1,13 @@
 """Benchmarks by name: shipped ones, files, and classes from outside."""
 
+import json
+
 import pytest
 from helpers.checkout import shipped
 from helpers.learners import LEARNERS
-from helpers.tiny import BENCHMARK
+from helpers.tiny import BENCHMARK, write_tiny
 
+import fewshot
 from fewshot.errors import UserError
 from fewshot.runner.benchmark import load_benchmark, open_benchmark
 from fewshot.runner.benchmark_file import shipped_benchmarks
@@ -113,3 +116,35 @@ def test_settings_may_be_a_table(tmp_path):
         (0, 0.5, "a b"),
         (1, 0.5, "a b"),
     ]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder beside a benchmark file and images of `tiny`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEWSHOT_DATA", str(write_tiny(tmp_path / "data")))
+    (tmp_path / "cifar_fs.toml").write_text(BENCHMARK)
+    return tmp_path
+
+
+def test_a_run_returns_its_cells_and_says_what_it_does(folder):
+    lines = []
+    settings = {"scoring.n_shot": 1, "recipe.steps": 2}
+    cells = fewshot.load_benchmark("cifar_fs.toml", settings=settings)
+    assert [cell.training.recipe.steps for cell in cells] == [2, 2, 2]
+    results = fewshot.run("cifar_fs.toml", settings=settings, say=lines.append, threads=1)
+    records = json.loads(fewshot.table(results, form="json"))
+    assert {record["learner"] for record in records} == {"pixels", "protonet", "transfer"}
+    assert any("trained 2 steps" in line for line in lines)
+    lines.clear()
+    fewshot.run("cifar_fs.toml", settings=settings, say=lines.append)
+    assert lines == ["3 of 3 cells were already done"]
+
+
+def test_a_run_without_a_finished_cell_is_an_error(folder, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("fewshot.runner.run.evaluate", fail)
+    with pytest.raises(fewshot.UserError, match="no cell is finished"):
+        fewshot.run("cifar_fs.toml", learner="pixels", say=lambda line: None)

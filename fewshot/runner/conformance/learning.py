@@ -39,8 +39,8 @@ CPU = torch.device("cpu")
 
 def above_chance(subject: Subject) -> None:
     """After a short training on drawn characters it does better than guessing."""
-    rows = evaluate(_trained(subject), _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
-    mean, half = mean_ci95(rows["accuracy"].to_numpy())
+    scores = evaluate(_trained(subject), _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
+    mean, half = mean_ci95(scores["accuracy"].to_numpy())
     if not mean - half > 1 / SCORING.n_way:
         raise FaultError(
             f"{100 * mean:.1f} ± {100 * half:.1f} % after {LEARNING.steps} steps on glyphs, "
@@ -51,8 +51,8 @@ def above_chance(subject: Subject) -> None:
 def chance_on_shuffled_labels(subject: Subject) -> None:
     """Support labels that say nothing leave it nothing but guessing."""
     blind = _ShuffledSupport(_trained(subject))
-    rows = evaluate(blind, _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
-    mean, half = mean_ci95(rows["accuracy"].to_numpy())
+    scores = evaluate(blind, _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
+    mean, half = mean_ci95(scores["accuracy"].to_numpy())
     # Twice the interval: a false alarm in some 10,000.
     if mean - 2 * half > 1 / SCORING.n_way:
         raise FaultError(

@@ -1,0 +1,42 @@
+"""A table, comparison, figures and page of a folder of cells, or of cells that were read."""
+
+import json
+
+import pytest
+from helpers.paths import ROOT
+
+import fewshot
+
+FC100 = ROOT / "results" / "fc100"
+
+
+@pytest.fixture(params=["path", "text", "results"])
+def cells(request):
+    return {"path": FC100, "text": str(FC100), "results": fewshot.read_results(FC100)}[
+        request.param
+    ]
+
+
+def test_a_table_is_text_or_records(cells):
+    assert "transfer" in fewshot.table(cells)
+    shown = fewshot.table(cells, form="md", columns=["seeds"], where=["learner=pixels"])
+    assert "| pixels | " in shown
+    assert "transfer" not in shown
+    records = json.loads(fewshot.table(cells, form="json"))
+    assert {record["learner"] for record in records} == {"pixels", "transfer"}
+
+
+def test_rows_are_compared_by_name(cells):
+    found = fewshot.compare(cells, "transfer", "pixels", allow_mixed=True)
+    assert {each.a.split("/")[0] for each in found} == {"transfer"}
+    with pytest.raises(fewshot.UserError, match="name two rows, or none"):
+        fewshot.compare(cells, "transfer")
+
+
+def test_figures_and_a_page_are_written_where_they_are_asked_for(cells, tmp_path):
+    lines = []
+    files = fewshot.plot(cells, tmp_path / "f", form="svg", only="pareto", say=lines.append)
+    assert files == [tmp_path / "f" / "fc100_pareto.svg"]
+    assert files[0].is_file()
+    page = fewshot.report(cells, tmp_path / "page.html", data=tmp_path)
+    assert (page, page.is_file()) == (tmp_path / "page.html", True)
