@@ -10,7 +10,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
@@ -127,16 +127,6 @@ class Registry(Generic[T]):
 def is_in_file(spec: str) -> bool:
     """Say whether a name has the form FILE.py:CLASS."""
     return spec.rpartition(":")[0].endswith(".py")
-
-
-def include_all(
-    registry: Registry[T], specs: Iterable[str], known: Mapping[str, T]
-) -> tuple[dict[str, str], dict[str, T]]:
-    """Return for each FILE.py:CLASS of `specs` its name, and the known ones with all of them."""
-    names, found = {}, dict(known)
-    for spec in filter(is_in_file, specs):
-        names[spec], found = registry.include(spec, found)
-    return names, found
 
 
 def check_class(offered: Any, where: str, base: type[T]) -> type[T]:

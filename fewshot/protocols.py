@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 
 class EpisodeBatch(NamedTuple):
@@ -114,6 +115,19 @@ class FeatureLearner(Learner):
     def embed(self, x_ICHW: Tensor) -> Tensor:
         """Features z_ID of images, one image at a time in effect: no image sees another."""
         return self.backbone(x_ICHW)
+
+    def loss(self, batch: Any) -> Tensor:
+        """Return the mean cross-entropy of the queries, after adapting to the support.
+
+        For learners that train on episodes as they are tested; the others write their own.
+        """
+        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
+        state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
+        return self.query_loss(self.predict_features(state, z_TMD[:, s:]), batch.y_TM[:, s:])
+
+    def query_loss(self, logits_TQN: Tensor, query_y_TQ: Tensor) -> Tensor:
+        """Return the mean cross-entropy over all query images."""
+        return cross_entropy(logits_TQN.flatten(0, 1), query_y_TQ.flatten())
 
     @abstractmethod
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Any:

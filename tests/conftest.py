@@ -1,14 +1,47 @@
 """Fixtures that several tests share."""
 
+# First of all: torch counts its threads when it is imported.
+import helpers.environment  # noqa: F401
+
+# isort: split
+
+import gc
+import os
+import shutil
 import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.checkout import NO_GIT, tracked
+from helpers.paths import ROOT
 from helpers.sources import make_source
 
 from fewshot.cli import main
 from fewshot.episodes.source import EpisodeSource
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_finish():
+    """Leave what is imported by now out of every collection of garbage: it makes them four times
+    as fast, and checks that look for tensors among all objects collect again and again.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def committed_results(tmp_path_factory):
+    """A copy of `results/` with what is committed there, and nothing that a user has run since."""
+    files = tracked("results")
+    if not files:
+        pytest.skip(NO_GIT)
+    folder = tmp_path_factory.mktemp("committed")
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, folder / file)
+    return folder / "results"
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from helpers.learners import small_learner
+from helpers.learners import BACKBONES, LEARNERS, small_learner
 from helpers.sources import make_source
 
-from fewshot.backbones import BACKBONES
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
-from fewshot.learners import LEARNERS
 from fewshot.protocols import FeatureLearner
 from fewshot.runner.conformance.outcomes import CHECKS, run_checks
 from fewshot.runner.conformance.subject import make_subject

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers.cells import made_cell
-from helpers.learners import small_learner
+from helpers.cells import altered, made_cell
+from helpers.learners import LEARNERS, small_learner
 from helpers.paths import ROOT
 from helpers.sources import make_source
 from scipy import stats
@@ -22,7 +22,6 @@ from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.sampling import EpisodeShape
 from fewshot.episodes.tensors import Images
 from fewshot.harness.recipe import Recipe
-from fewshot.learners import LEARNERS
 
 SPEED = ROOT / "benchmarks" / "speed"
 HELD = ("PIL images", "float tensors")
@@ -280,9 +279,11 @@ def test_a_speed_run_is_summed_up_from_its_cells(scripts):
     cells = [
         made_cell("transfer", *acc, seed=seed) for seed, acc in enumerate([(0.7, 0.9), (0.8, 0.84)])
     ]
-    for cell, seconds in zip(cells, (50.0, 60.0), strict=True):
-        cell.run["training"]["spent"] |= {"train_s": seconds, "warmup_s": 1.0, "others": 0.01}
-        cell.run["training"] |= {"host": cell.run["host"], "git": None}
+    for i, seconds in enumerate((50.0, 60.0)):
+        spent = {"train_s": seconds, "warmup_s": 1.0, "others": 0.01}
+        changes = {f"training.spent.{key}": value for key, value in spent.items()}
+        changes |= {"training.host": cells[i].run.json["host"], "training.git": None}
+        cells[i] = altered(cells[i], changes)
     found = scripts.speedrun.summary(cells, 0.76)
     assert found["accuracies"] == pytest.approx([0.8, 0.82])
     assert (found["accuracy"], found["train_s"]) == (pytest.approx(0.81), [50.0, 60.0])

@@ -32,13 +32,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from fewshot import machine
-from fewshot.backbones import BACKBONES
 from fewshot.backbones.norm import BatchNorm
-from fewshot.learners import LEARNERS
+from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.learners.inner_loop.algebra import InnerLoop
 from fewshot.learners.inner_loop.engines import ENGINES
 from fewshot.learners.inner_loop.engines.graphed import Graphed
 from fewshot.learners.inner_loop.learner import GradientLearner
+from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import EpisodeBatch
 
 N_WAY, N_SHOT, N_QUERY, LR = 5, 5, 15, 0.01
@@ -50,10 +50,10 @@ OF_LIBRARIES = ("higher", "learn2learn")
 def make_learner(backbone: str, size: int, order: str, steps: int, published: bool) -> nn.Module:
     """A learner on the device's own layout, with the suite's batch norm or PyTorch's."""
     torch.manual_seed(0)
-    cls = BACKBONES[backbone]
+    cls = BACKBONE_REGISTRY.load()[backbone]
     options = {"drop_rate": 0.0} if backbone == "resnet12" else {}
     norm = (lambda c: nn.BatchNorm2d(c, track_running_stats=False)) if published else BatchNorm
-    learner_cls = LEARNERS["fomaml" if order == "first" else "maml"]
+    learner_cls = LEARNER_REGISTRY.load()["fomaml" if order == "first" else "maml"]
     config = learner_cls.Config(
         n_way=N_WAY, inner_lr=LR, inner_steps=steps, test_inner_steps=steps, batch_norm="query"
     )

@@ -19,8 +19,8 @@ import common
 import torch
 
 from fewshot import data, machine
-from fewshot.backbones import BACKBONES
 from fewshot.backbones.precision import Bf16
+from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.data.catalogue import known_datasets
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
@@ -28,7 +28,7 @@ from fewshot.episodes.tensors import Images
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
 from fewshot.harness.views import EMBED_BATCH
-from fewshot.learners import LEARNERS
+from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import FeatureLearner
 
 NAMES = ("protonet", "transfer")  # nearest prototype, and the logistic head
@@ -39,7 +39,7 @@ def make_learner(
 ) -> FeatureLearner:
     """A learner with random weights, in bfloat16 and with channels last, as benchmarks have it."""
     torch.manual_seed(0)
-    cls, net = LEARNERS[name], BACKBONES[backbone]
+    cls, net = LEARNER_REGISTRY.load()[name], BACKBONE_REGISTRY.load()[backbone]
     learner = cls(Bf16(net(net.Config(), source.image_size)), cls.Config(), len(source.class_names))
     assert isinstance(learner, FeatureLearner)
     return learner.to(device).to(memory_format=torch.channels_last).eval()

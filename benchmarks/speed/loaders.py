@@ -21,7 +21,7 @@ from torchvision import transforms
 from fewshot.episodes.augment import AUGMENTS, crop_padding
 from fewshot.episodes.sampling import EpisodeShape, draw_episode
 from fewshot.episodes.source import EpisodeSource
-from fewshot.episodes.tensors import EpisodeIndices, Images, episode_batch, episode_indices
+from fewshot.episodes.tensors import Images, LabelledEpisodes, episode_batch, episode_indices
 from fewshot.protocols import EpisodeBatch
 
 CPU = torch.device("cpu")
@@ -116,10 +116,10 @@ def ours(source: EpisodeSource, shape: EpisodeShape, augment: str, at_once: int)
     """Batches as a training step gets them: `at_once` episodes drawn, gathered, augmented."""
     images = Images(source, CPU)
     generator = torch.Generator().manual_seed(SEED)
-    rows = row_batches(source, shape, at_once)
+    drawn = index_batches(source, shape, at_once)
 
     def draw() -> EpisodeBatch:
-        return episode_batch(next(rows), images, AUGMENTS[augment], generator)
+        return episode_batch(next(drawn), images, AUGMENTS[augment], generator)
 
     def read(batch: EpisodeBatch) -> list[Parts]:
         s = batch.n_support
@@ -131,10 +131,10 @@ def ours(source: EpisodeSource, shape: EpisodeShape, augment: str, at_once: int)
     return Contestant("ours", f"{at_once} at once", 0, at_once, draw, read)
 
 
-def row_batches(
+def index_batches(
     source: EpisodeSource, shape: EpisodeShape, at_once: int
-) -> Iterator[EpisodeIndices]:
-    """The rows of episodes 0, 1, 2 ..., so many at once."""
+) -> Iterator[LabelledEpisodes]:
+    """The image indices of episodes 0, 1, 2 ..., so many at once."""
     for first in itertools.count(step=at_once):
         drawn = [
             draw_episode(SEED, source.split, number, source.class_sizes, shape)
@@ -229,7 +229,7 @@ def samplers(
     """All that say which images make an episode, and load none; `read` gives rows of the split."""
     read = _rows_within(source)
     out = [
-        Contestant("ours", f"{n} at once", 0, n, row_batches(source, shape, n).__next__, read)
+        Contestant("ours", f"{n} at once", 0, n, index_batches(source, shape, n).__next__, read)
         for n in at_once
     ]
     nothing = Held([], labels_of(source), None)
@@ -243,12 +243,14 @@ def samplers(
     return out
 
 
-def _rows_within(source: EpisodeSource) -> Callable[[EpisodeIndices], list[np.ndarray]]:
+def _rows_within(source: EpisodeSource) -> Callable[[LabelledEpisodes], list[np.ndarray]]:
     order = np.argsort(source.indices)
 
-    def read(rows: EpisodeIndices) -> list[np.ndarray]:
-        rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
-        return list(order[np.searchsorted(source.indices[order], rows_TM)])
+    def read(labelled: LabelledEpisodes) -> list[np.ndarray]:
+        indices_TM = np.concatenate(
+            [labelled.indices.support_TS, labelled.indices.query_TQ], axis=1
+        )
+        return list(order[np.searchsorted(source.indices[order], indices_TM)])
 
     return read
 

@@ -18,6 +18,7 @@ import common
 from scipy import stats
 
 from fewshot.results.files import CellResult, read_cells
+from fewshot.results.grouping import grouped
 from fewshot.statistics.intervals import mean_ci95
 
 TARGETS = {
@@ -47,7 +48,7 @@ def verdict(accuracies: Sequence[float], target: float) -> tuple[float | None, s
 
 def summary(cells: Sequence[CellResult], target: float) -> dict[str, Any]:
     """One recipe's seeds: accuracy against the target, and what the trainings cost."""
-    runs = [cell.run for cell in cells]
+    runs = [cell.run.json for cell in cells]
     accuracies = [float(cell.episodes["accuracy"].mean()) for cell in cells]
     spent = [run["training"]["spent"] for run in runs]
     per_episode = sum(cell.episodes["accuracy"] for cell in cells) / len(cells)
@@ -70,16 +71,18 @@ def summary(cells: Sequence[CellResult], target: float) -> dict[str, Any]:
     }
 
 
+def _recipe(cell: CellResult) -> tuple[str, str]:
+    training = cell.run.config.training
+    return training.dataset, training.backbone
+
+
 def main() -> None:
     """Read the cells, judge each recipe, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cells", type=Path)
     parser.add_argument("--json", type=Path, help="write the result here too")
     args = parser.parse_args()
-    groups: dict[tuple[str, str], list[CellResult]] = {}
-    for cell in read_cells(args.cells):
-        training = cell.run["config"]["training"]
-        groups.setdefault((training["dataset"], training["backbone"]), []).append(cell)
+    groups = grouped(read_cells(args.cells), _recipe)
     found = {f"{d} {b}": summary(cells, TARGETS[d, b]) for (d, b), cells in groups.items()}
     for name, s in found.items():
         p = "" if s["p"] is None else f" (p = {s['p']:.1g})"

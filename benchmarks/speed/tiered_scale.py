@@ -57,16 +57,18 @@ import torch
 from fewshot import data, machine
 from fewshot.data.catalogue import known_datasets
 from fewshot.runner.build import build_learner
-from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.benchmark import load_benchmark
+from fewshot.runner.workspace import open_workspace
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.harness.train import train
 name, directory, memory_gb = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
 machine.keep_freed_memory()
-cell = load_cells("tiered_imagenet", ["recipe.validations=0", "recipe.select=last",
-    "recipe.seconds=30"], name)[0]
+cell = load_benchmark("tiered_imagenet", settings=["recipe.validations=0", "recipe.select=last",
+    "recipe.seconds=30"], learner=name)[0]
 device = torch.device("cpu")
 source = data.open_source("tiered-imagenet", "train", directory, known_datasets())
-learner = build_learner(cell.training, source, device)
+classes = open_workspace(".").classes(cell.training)
+learner = build_learner(cell.training, classes, source, device)
 mapped_kb, done = [0], threading.Event()
 def watch():
     while not done.wait(0.2):  # what of the images is in this process's memory

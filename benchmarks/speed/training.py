@@ -40,15 +40,16 @@ from fewshot.episodes.source import EpisodeSource
 from fewshot.harness.optimizers import make_optimizer
 from fewshot.harness.recipe import Recipe
 from fewshot.harness.train import train
-from fewshot.learners import LEARNERS
 from fewshot.protocols import ImageBatch, Learner
-from fewshot.runner.benchmark_file import load_cells
+from fewshot.runner.benchmark import load_benchmark
 from fewshot.runner.build import build_learner
 from fewshot.runner.cells import Cell, Training
 from fewshot.runner.dry_run.flops import unit_flops
+from fewshot.runner.workspace import open_workspace
 
 EDGES = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the machine's limit
 PRODUCTS = {"cpu": 5, "cuda": 50}
+classes_of = open_workspace(".").classes
 
 
 def steps_of(
@@ -82,7 +83,7 @@ def harness_rate(
 ) -> float:
     """Images a second of a training's first steps, as its record has them; no validation."""
     recipe = replace(training.recipe, steps=steps + 1, images=None, validations=0, select="last")
-    learner = build_learner(training, source, device)
+    learner = build_learner(training, classes_of(training), source, device)
     augment = AUGMENTS[recipe.augment]
     spent = train(learner, source, augment, lambda _: 0.0, recipe, 0, device).spent
     return spent.images * steps / (steps + 1) / spent.train_s  # the first step is warm-up
@@ -103,9 +104,9 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 def trainings() -> dict[str, Training]:
     """One training for each learner of the benchmark, by name."""
     found: dict[str, Training] = {}
-    for cell in load_cells("cifar_fs"):
+    for cell in load_benchmark("cifar_fs"):
         found.setdefault(cell.training.learner, cell.training)
-    return {name: t for name, t in found.items() if LEARNERS[name].trains_on != "nothing"}
+    return {name: t for name, t in found.items() if classes_of(t).learner.trains_on != "nothing"}
 
 
 def race(
@@ -116,7 +117,8 @@ def race(
     winograd = replace(in_float32, recipe=replace(in_float32.recipe, convolutions="winograd"))
 
     def steps(of: Training, last: bool) -> Callable[[], float]:
-        return steps_of(build_learner(of, source, device), of.recipe, source, last, args.steps)
+        learner = build_learner(of, classes_of(of), source, device)
+        return steps_of(learner, of.recipe, source, last, args.steps)
 
     some = {"winograd": steps(winograd, last=True)} if device.type == "cpu" else {}
     if training.recipe.precision == "bf16":
@@ -163,7 +165,7 @@ def main() -> None:
         with float32_products(tf32=False):  # float32 is what it says, on a GPU too
             turns = race(training, source, device, own)
         rates = {way: statistics.median(values) for way, values in turns.items()}
-        flops = unit_flops(training, LEARNERS["transfer"], source.image_size)
+        flops = unit_flops(training, classes_of(training), source.image_size)
         in_float32, own = rates["float32 products"], rates.get("bfloat16 products")
         reached = {
             way: rate * flops / (own if own and way in ("step", "harness") else in_float32)
@@ -201,7 +203,7 @@ def _in_float32(training: Training) -> Training:
 
 
 def _transfer_cells() -> list[Cell]:
-    return [cell for cell in load_cells("cifar_fs") if cell.training.learner == "transfer"]
+    return [cell for cell in load_benchmark("cifar_fs") if cell.training.learner == "transfer"]
 
 
 if __name__ == "__main__":

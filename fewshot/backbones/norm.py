@@ -1,10 +1,13 @@
 """The suite's own batch norm: differentiable twice, batched by `vmap`, its statistics a value."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from fewshot.protocols import Learner
 
 IMAGES_AND_PIXELS = (-4, -2, -1)
 
@@ -59,6 +62,11 @@ class BatchNorm(nn.Module):
     def _scale_and_shift(self) -> tuple[Tensor, Tensor]:
         scale = self.weight * torch.rsqrt(self.running_var + self.eps)
         return _per_channel(scale), _per_channel(self.bias - self.running_mean * scale)
+
+
+def norm_for(learner: type[Learner]) -> Callable[[int], nn.Module]:
+    """Return the maker of the normalisation layers that a learner's backbone needs."""
+    return BatchNorm if learner.differentiable_norm else nn.BatchNorm2d
 
 
 class Moments(torch.autograd.Function):

@@ -1,1 +1,1 @@
-"""The commands: they parse, call and print."""
+"""The commands: they parse, call the public functions of `fewshot`, and print."""

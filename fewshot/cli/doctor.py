@@ -1,12 +1,9 @@
-"""What this installation has, and what it lacks with the command that gets it."""
+"""`fewshot doctor`: what this installation has, and the command that gets what it lacks."""
 
 from pathlib import Path
 
-import torch
-
-from fewshot import __version__, machine
-from fewshot.data import available, data_dir
-from fewshot.data.catalogue import known_datasets
+from fewshot import __version__
+from fewshot.cli.shared import DataOption
 
 OPTIONAL = {
     "plotly": "pip install 'fewshot[report]'",
@@ -15,12 +12,18 @@ OPTIONAL = {
     "numba": "pip install 'fewshot[winograd]'",
     "sklearn": "pip install 'fewshot[dev]'",
 }
-EMULATED = "emulated: precision = 'fp32' may be faster, convolutions = 'winograd' too"
 PACKAGE_OF = {"sklearn": "scikit-learn"}
 
 
-def report(data: Path | None) -> str:
-    """Lines of text on versions, machine, data sets and optional parts."""
+def doctor(data: DataOption = None) -> None:
+    """Print versions, machine, data sets and optional parts, with how to get what is missing."""
+    import torch
+
+    from fewshot import machine
+    from fewshot.backbones.convolutions import WITHOUT_BF16
+    from fewshot.data import data_dir
+
+    emulated = f"emulated: {WITHOUT_BF16}"
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     about = machine.describe(torch.device("cpu"))
     packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
@@ -33,16 +36,19 @@ def report(data: Path | None) -> str:
         f"  {'cores':12} {about['cores']} ({about['threads']} torch threads)",
         f"  {'memory':12} {about['memory_gb']} GB",
         f"  {'gpu':12} {', '.join(gpus) or 'none'}",
-        f"  {'bf16':12} {'in hardware' if machine.computes_bf16() else EMULATED}",
+        f"  {'bf16':12} {'in hardware' if machine.computes_bf16() else emulated}",
         f"data in {data_dir(data)}",
         *(f"  {name:12} {state}" for name, state in _data_states(data).items()),
         "optional parts",
         *(f"  {name:12} {_optional_state(name)}" for name in OPTIONAL),
     ]
-    return "\n".join(lines)
+    print("\n".join(lines))
 
 
 def _data_states(data: Path | None) -> dict[str, str]:
+    from fewshot.data import available, data_dir
+    from fewshot.data.catalogue import known_datasets
+
     present, datasets = available(data_dir(data)), known_datasets()
     states = {}
     for name, source in datasets.items():
@@ -56,5 +62,7 @@ def _data_states(data: Path | None) -> dict[str, str]:
 
 
 def _optional_state(name: str) -> str:
-    version = machine.package_version(PACKAGE_OF.get(name, name))
+    from fewshot.machine import package_version
+
+    version = package_version(PACKAGE_OF.get(name, name))
     return version or f"missing: {OPTIONAL[name]}"

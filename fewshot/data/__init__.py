@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from fewshot.data.catalogue import DataSets
+from fewshot.data.catalogue import DataSets, known_datasets
 from fewshot.data.importing import fetch_dataset, import_dataset, open_or_draw
 from fewshot.data.sources import folder, glyphs
 from fewshot.data.sources.forms import CLASS_FOLDERS
@@ -42,6 +42,7 @@ __all__ = [
     "fetch_dataset",
     "import_dataset",
     "open_source",
+    "open_split",
     "read_class_folders",
     "verify_dataset",
 ]
@@ -71,6 +72,17 @@ def open_source(
     """
     store, class_split = _open(name, directory, datasets, draw)
     return _source(name, split, store, class_split, datasets.get(name, folder.OWN))
+
+
+def open_split(
+    name: str, split: Split = "train", *, data: Path | str | None = None
+) -> EpisodeSource:
+    """Return one split of a data set, opened in milliseconds; glyphs are drawn when first opened.
+
+    data: the folder of images ($FEWSHOT_DATA, or the user's cache).
+    Raises UserError when the data set is unknown, not imported or damaged.
+    """
+    return open_source(name, split, data_dir(Path(data) if data else None), known_datasets())
 
 
 def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:

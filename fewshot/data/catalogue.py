@@ -31,6 +31,11 @@ def known_datasets() -> dict[str, DataSource]:
     return found
 
 
+def list_datasets() -> dict[str, str]:
+    """Return each known data set's name with a line on it."""
+    return {name: source.description for name, source in known_datasets().items()}
+
+
 def with_dataset(spec: str) -> tuple[str, dict[str, DataSource]]:
     """Return the name that NAME or FILE.py:NAME stands for, and the known data sets with it.
 

@@ -22,7 +22,7 @@ from fewshot.data import workers
 from fewshot.data.sources.source import Reading
 from fewshot.data.variants.summaries import SMALLEST, chosen, summarise
 from fewshot.errors import UserError
-from fewshot.files import resumed_folder
+from fewshot.files import new_file, resumed_folder
 
 VERSION = 1
 IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"
@@ -229,9 +229,8 @@ def _read_journal(folder: Path, key: str, whole: int) -> list[_Written]:
 
 
 def _write_journal(path: Path, key: str, written: list[_Written]) -> None:
-    temporary = path.with_name(path.name + ".new")
-    _write_text(temporary, json.dumps({"key": key, "written": written}))
-    temporary.replace(path)
+    with new_file(path) as temporary:
+        _write_text(temporary, json.dumps({"key": key, "written": written}))
 
 
 def _fingerprint(image_size: int, class_sizes: Mapping[str, int], hashes: list[str]) -> str:

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot import machine
-from fewshot.episodes.sampling import Episode
+from fewshot.episodes import sampling
+from fewshot.episodes.sampling import Episode, EpisodeShape
 from fewshot.episodes.source import EpisodeSource
 from fewshot.protocols import Augment, EpisodeBatch
 
@@ -19,34 +20,40 @@ MAPPED_BYTES = 1 << 16
 
 
 class EpisodeIndices(NamedTuple):
-    """T episodes as rows of a data set's image array, labels 0..N-1 within each episode.
+    """The images of T episodes, as indices into a data set's array, without query labels.
 
-    Support images stand class by class; query images in their drawn order.
+    Support images stand class by class, with labels 0..N-1; query images in their drawn order.
     """
 
     support_TS: np.ndarray
     support_y_TS: np.ndarray
     query_TQ: np.ndarray
-    query_y_TQ: np.ndarray
     class_ids_TN: np.ndarray
 
 
-def episode_indices(episodes: Sequence[Episode], class_starts: np.ndarray) -> EpisodeIndices:
-    """Rows of the images of T episodes of one shape."""
+class LabelledEpisodes(NamedTuple):
+    """The images of T episodes, and apart from them the labels 0..N-1 of their queries."""
+
+    indices: EpisodeIndices
+    query_y_TQ: np.ndarray
+
+
+def episode_indices(episodes: Sequence[Episode], class_starts: np.ndarray) -> LabelledEpisodes:
+    """Return the image indices and the query labels of T episodes of one shape."""
     class_ids_TN = np.stack([e.class_ids_N for e in episodes])
     support_TNK = np.stack([e.support_NK for e in episodes])
     query_y_TQ = np.stack([e.query_y_Q for e in episodes])
     starts_TN = class_starts[class_ids_TN]
     n_episodes, n_way, n_shot = support_TNK.shape
     labels_S = np.repeat(np.arange(n_way), n_shot)
-    return EpisodeIndices(
+    indices = EpisodeIndices(
         support_TS=(starts_TN[:, :, None] + support_TNK).reshape(n_episodes, -1),
         support_y_TS=np.broadcast_to(labels_S, (n_episodes, len(labels_S))),
         query_TQ=np.take_along_axis(starts_TN, query_y_TQ, axis=1)
         + np.stack([e.query_Q for e in episodes]),
-        query_y_TQ=query_y_TQ,
         class_ids_TN=class_ids_TN,
     )
+    return LabelledEpisodes(indices, query_y_TQ)
 
 
 class Images:
@@ -70,25 +77,25 @@ class Images:
         if fits and device.type != "cpu":
             self._images_IHWC = self._images_IHWC.to(device)
         windows = math.ceil(self._images_IHWC[:1].nbytes / MAPPED_BYTES) + 2
-        self._most_rows = math.inf if fits else limit // (windows * MAPPED_BYTES)
-        self._rows_read = 0
+        self._most_read = math.inf if fits else limit // (windows * MAPPED_BYTES)
+        self._n_read = 0
         self._mean = torch.tensor(source.mean, device=device) * 255
         self._std = torch.tensor(source.std, device=device) * 255
 
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        """The uint8 images at these rows: x_IHWC for rows (I,)."""
-        self._rows_read += len(rows)
-        if self._rows_read > self._most_rows:
+    def pixels(self, indices_I: np.ndarray) -> Tensor:
+        """Return the uint8 images x_IHWC at these indices."""
+        self._n_read += len(indices_I)
+        if self._n_read > self._most_read:
             machine.release_pages(self._mapped_IHWC)
-            self._rows_read = len(rows)
-        index = torch.from_numpy(np.ascontiguousarray(rows))
+            self._n_read = len(indices_I)
+        index = torch.from_numpy(np.ascontiguousarray(indices_I))
         on = self._images_IHWC.device
         index = index if on.type == "cpu" else sent(index, on)
         # On a CPU it copies whole images; indexing with brackets takes them apart.
         return sent(self._images_IHWC.index_select(0, index), self.device)
 
     def normalized(self, x_IHWC: Tensor) -> Tensor:
-        """Float images x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""
+        """Return float x_ICHW, channels last in memory, each channel scaled to mean 0, std 1."""
         # By whole lines of pixels: a CPU takes 20 times as long over lines of three numbers.
         width = x_IHWC.shape[2]
         lines = x_IHWC.flatten(2).to(torch.float32, copy=True)
@@ -97,13 +104,13 @@ class Images:
 
     def augmented(
         self,
-        rows: np.ndarray,
+        indices_I: np.ndarray,
         augment: Augment,
         generator: torch.Generator,
         edge: int | None = None,
     ) -> Tensor:
-        """The images at these rows, randomly changed, as float x_ICHW; of another edge if asked."""
-        x_ICHW = self.normalized(augment(self.pixels(rows), generator))
+        """Return the images at these indices, randomly changed, as float x_ICHW of an edge."""
+        x_ICHW = self.normalized(augment(self.pixels(indices_I), generator))
         if edge is None or edge == x_ICHW.shape[-1]:
             return x_ICHW
         resized = F.interpolate(x_ICHW, (edge, edge), mode="bilinear", antialias=True)
@@ -111,26 +118,55 @@ class Images:
 
 
 def episode_batch(
-    rows: EpisodeIndices,
+    episodes: LabelledEpisodes,
     images: Images,
     augment: Augment,
     generator: torch.Generator,
     edge: int | None = None,
 ) -> EpisodeBatch:
-    """A training batch of T episodes, augmented, support first; of another edge if asked."""
-    rows_TM = np.concatenate([rows.support_TS, rows.query_TQ], axis=1)
-    y_TM = np.concatenate([rows.support_y_TS, rows.query_y_TQ], axis=1)
-    x_ICHW = images.augmented(rows_TM.ravel(), augment, generator, edge)
+    """Return a training batch of T episodes, augmented, support first; of another edge if asked."""
+    indices, query_y_TQ = episodes
+    indices_TM = np.concatenate([indices.support_TS, indices.query_TQ], axis=1)
+    y_TM = np.concatenate([indices.support_y_TS, query_y_TQ], axis=1)
+    x_ICHW = images.augmented(indices_TM.ravel(), augment, generator, edge)
     return EpisodeBatch(
-        x_TMCHW=x_ICHW.unflatten(0, rows_TM.shape),
+        x_TMCHW=x_ICHW.unflatten(0, indices_TM.shape),
         y_TM=sent(torch.from_numpy(y_TM), images.device),
-        class_ids_TN=sent(torch.from_numpy(rows.class_ids_TN), images.device),
-        n_support=rows.support_TS.shape[1],
+        class_ids_TN=sent(torch.from_numpy(indices.class_ids_TN), images.device),
+        n_support=indices.support_TS.shape[1],
     )
 
 
+class EpisodeTensors(NamedTuple):
+    """One episode: normalised images, and labels 0..N-1; support images stand class by class."""
+
+    support_x_SCHW: Tensor
+    support_y_S: Tensor
+    query_x_QCHW: Tensor
+    query_y_Q: Tensor
+
+
+def draw_episode(
+    source: EpisodeSource, shape: EpisodeShape, index: int = 0, seed: int = 0
+) -> EpisodeTensors:
+    """Return episode number `index` of a split on the CPU, as every learner meets it.
+
+    Raises UserError when the split has too few classes, or a class too few images.
+    """
+    images = Images(source, torch.device("cpu"))
+    drawn = sampling.draw_episode(seed, source.split, index, source.class_sizes, shape)
+    indices, query_y_TQ = episode_indices([drawn], source.class_starts)
+    support_x, query_x = (
+        images.normalized(images.pixels(i_TM[0])) for i_TM in (indices.support_TS, indices.query_TQ)
+    )
+    support_y, query_y = (
+        torch.from_numpy(y_TM[0].copy()) for y_TM in (indices.support_y_TS, query_y_TQ)
+    )
+    return EpisodeTensors(support_x, support_y, query_x, query_y)
+
+
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on another device; a GPU gets it without anyone waiting for it."""
+    """Return a tensor of the CPU on a device; a GPU gets it without anyone waiting for it."""
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

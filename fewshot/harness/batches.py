@@ -21,18 +21,19 @@ def batches(
     generator: torch.Generator,
     memory_gb: float | None = None,
 ) -> Callable[[int, int], Batch]:
-    """The function from a step's number and the edge of its images, in pixels, to its batch: of
-    the kind that the learner trains on. The augmentation draws from `generator`.
+    """Return the function from a step's number and the edge of its images in pixels to its batch.
+
+    The batch is of the kind that the learner trains on. The augmentation draws from `generator`.
     memory_gb: as in `Images`.
     """
     device = generator.device
     images = Images(source, device, memory_gb)
-    rows_I = source.indices
+    indices_I = source.indices
     labels_I = np.repeat(np.arange(len(source.class_sizes)), source.class_sizes)
 
     def image_batch(step: int, edge: int) -> ImageBatch:
-        chosen = draw_batch(seed, step, len(rows_I), recipe.batch_size)
-        x_ICHW = images.augmented(rows_I[chosen], augment, generator, edge)
+        chosen = draw_batch(seed, step, len(indices_I), recipe.batch_size)
+        x_ICHW = images.augmented(indices_I[chosen], augment, generator, edge)
         return ImageBatch(x_ICHW, sent(torch.from_numpy(labels_I[chosen]), device))
 
     def episodes(step: int, edge: int) -> Batch:
@@ -41,8 +42,8 @@ def batches(
             draw_episode(seed, source.split, index, source.class_sizes, recipe.train_shape)
             for index in range(first, first + recipe.episodes_per_step)
         ]
-        rows = episode_indices(drawn, source.class_starts)
-        return episode_batch(rows, images, augment, generator, edge)
+        labelled = episode_indices(drawn, source.class_starts)
+        return episode_batch(labelled, images, augment, generator, edge)
 
     return image_batch if learner.trains_on == "images" else episodes
 

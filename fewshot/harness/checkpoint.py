@@ -1,20 +1,49 @@
-"""How far a training has come, noted now and then, so that the next run goes on from there."""
+"""Checkpoints of a training underway, so that a run after an interrupt goes on from there."""
 
 import pickle
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 EVERY_S = 300.0  # between two notes: what an interrupt costs at most
 
 
-class TrainingCheckpoint:
-    """One file, whose last note stays whole whatever happens to the next.
+class Stateful(Protocol):
+    """A part of a training whose state can be noted and given back."""
 
-    of: what the training is made from and runs on. A note of anything else is not gone on from: its
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any: ...
+
+
+class RandomStreams:
+    """The streams that a training draws from: the augmentation's, and torch's own (dropout)."""
+
+    def __init__(self, augmentation: torch.Generator) -> None:
+        self._generators = {"augmentation": augmentation, "cpu": torch.default_generator}
+        device = augmentation.device
+        if device.type == "cuda":
+            index = torch.cuda.current_device() if device.index is None else device.index
+            self._generators["cuda"] = torch.cuda.default_generators[index]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state of each stream."""
+        return {name: generator.get_state() for name, generator in self._generators.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Let each stream draw what would have come next."""
+        for name, generator in self._generators.items():
+            generator.set_state(state[name])
+
+
+class TrainingCheckpoint:
+    """A file that holds the last note of a training, whole whatever happens to the next note.
+
+    of: what the training is made from and runs on. A note of another training is left alone: its
     weights would be of other images, or its times of two machines.
     """
 
@@ -24,7 +53,7 @@ class TrainingCheckpoint:
         self._noted_at = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the last note, or the beginning, is long enough ago."""
+        """Say whether the last note, or the beginning, is long enough ago."""
         return time.monotonic() - self._noted_at >= self._every_s
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -34,13 +63,26 @@ class TrainingCheckpoint:
         self._noted_at = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The last note, its tensors on the CPU; None if there is none of this training."""
+        """Return the last note, its tensors on the CPU; None if there is none of this training."""
         try:
             note = torch.load(self._path, "cpu", weights_only=True)
         except (OSError, EOFError, RuntimeError, pickle.UnpicklingError):
             return None
         state: dict[str, Any] = note["state"]
         return state if note["of"] == self._of else None
+
+    def save(self, parts: Mapping[str, Stateful]) -> None:
+        """Note the states of these parts by name, for `restore`."""
+        self.write({name: part.state_dict() for name, part in parts.items()})
+
+    def restore(self, parts: Mapping[str, Stateful]) -> bool:
+        """Give the parts their states in the last note, by name; say whether there was a note."""
+        note = self.read()
+        if note is None:
+            return False
+        for name, part in parts.items():
+            part.load_state_dict(note[name])
+        return True
 
     def forget(self) -> None:
         """Remove the note, and what a kill left of the next."""

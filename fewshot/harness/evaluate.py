@@ -1,4 +1,4 @@
-"""A learner on episodes -> one row an episode.
+"""A learner on episodes, and the score of each episode.
 
 The only code that holds the query labels of validation and test episodes. A learner is given
 support images with labels and query images without.
@@ -16,27 +16,28 @@ from torch.nn.functional import cross_entropy
 
 from fewshot.episodes.sampling import Episode, draw_disjoint_episodes, draw_episode, episodes_digest
 from fewshot.episodes.source import EpisodeSource
-from fewshot.episodes.tensors import EpisodeIndices, Images, episode_indices
+from fewshot.episodes.tensors import EpisodeIndices, Images, LabelledEpisodes, episode_indices
 from fewshot.harness.clock import Clock, Use
 from fewshot.harness.recipe import Scoring
 from fewshot.harness.views import View, view_of
 from fewshot.protocols import Augment, FeatureLearner, Learner
+from fewshot.statistics.intervals import Interval, mean_ci95
 
-CHUNK_BYTES = {"cpu": 2**26, "cuda": 2**33}  # of features or activations in a chunk of episodes
+ACTIVATION_BYTES = {"cpu": 2**26, "cuda": 2**33}
+"""Memory of the features or activations of episodes that are scored together."""
 
 
 @dataclass(frozen=True)
 class Score:
     """The outcome of scoring a learner on a list of episodes.
 
-    episodes: a row an episode: accuracy in 0..1, nll (mean negative log-likelihood of its query
-    labels, nats), adapt_ms and predict_ms (of its chunk of episodes, divided evenly).
-    digest: the hash of the list of episodes. disjoint: rows of the episodes that share no image,
-    where they were asked for. embed_s: seconds to embed the split once; 0 where learners adapt on
-    images. total_s: all seconds of scoring `episodes`; use: of the processors, in them.
-    predictions: what the learner called each query image of the first episodes (episode, query,
-    predicted: a row an image, its place among the queries and the label it was given), where they
-    were to be kept.
+    episodes: a line for each episode, with its accuracy in 0..1, nll (mean negative log-likelihood
+    of its query labels, nats), adapt_ms and predict_ms (those of its chunk of episodes, divided
+    evenly). digest: the hash of the list of episodes. disjoint: the same scores of the episodes
+    that share no image, where they were asked for. embed_s: seconds to embed the split once; 0
+    where learners adapt on images. total_s: all seconds of scoring `episodes`; use: who used the
+    processors in them. predictions, where they were to be kept: a line for each query image of the
+    first episodes, with its episode, its place among the queries, and the label it was given.
     """
 
     episodes: pd.DataFrame
@@ -51,6 +52,11 @@ class Score:
     def accuracy(self) -> float:
         """Mean accuracy over the episodes."""
         return float(self.episodes["accuracy"].mean())
+
+    @property
+    def interval(self) -> Interval:
+        """Mean accuracy and the half-width of its 95 % interval over the episodes."""
+        return mean_ci95(self.episodes["accuracy"].to_numpy())
 
 
 @torch.no_grad()
@@ -68,8 +74,8 @@ def evaluate(
 
     `augment` makes the copies of the support images where `scoring.support_copies` asks for
     them. `disjoint` scores the episodes of `draw_disjoint_episodes` too, for the interval over
-    data. `keep` is of how many episodes the predictions are kept, the first ones. Leaves the
-    learner in evaluation mode. memory_gb: as in `Images`.
+    data. The predictions of the first `keep` episodes are kept. memory_gb: as in `Images`.
+    Leaves the learner in evaluation mode.
     """
     learner.eval()
     clock = Clock(device)
@@ -88,37 +94,37 @@ def evaluate(
         drawn = draw_disjoint_episodes(
             scoring.episode_seed, source.split, source.class_sizes, scoring.shape
         )
-        apart = _score_episodes(view, drawn, scoring, clock, device).rows
-    predictions = _prediction_rows(scored.predicted_TQ[:keep]) if keep else None
+        apart = _score_episodes(view, drawn, scoring, clock, device).episodes
+    predictions = _predictions(scored.predicted_TQ[:keep]) if keep else None
     digest = episodes_digest(episodes)
-    return Score(scored.rows, digest, apart, embed_s, clock.total, clock.use, predictions)
+    return Score(scored.episodes, digest, apart, embed_s, clock.total, clock.use, predictions)
 
 
 class _Scored(NamedTuple):
-    """Rows of T episodes as in `Score`, and the label that each query image was given."""
+    """The scores of T episodes as in `Score`, and the label that each query image was given."""
 
-    rows: pd.DataFrame
+    episodes: pd.DataFrame
     predicted_TQ: np.ndarray
 
 
 def _score_episodes(
     view: View, episodes: list[Episode], scoring: Scoring, clock: Clock, device: torch.device
 ) -> _Scored:
-    limit = CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"])
+    limit = ACTIVATION_BYTES.get(device.type, ACTIVATION_BYTES["cpu"])
     most = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
     chunks = np.array_split(np.arange(len(episodes)), math.ceil(len(episodes) / most))
     drawn = [episode_indices([episodes[i] for i in chunk], view.class_starts) for chunk in chunks]
     if device.type == "cuda":
         with clock.warming():  # gradient learners record a CUDA graph for each size of a chunk
-            for part in {len(part.support_TS): part for part in drawn}.values():
+            for part in {len(part.query_y_TQ): part.indices for part in drawn}.values():
                 _adapting(view, part, device)()
     parts = [_score_chunk(view, part, clock, device) for part in drawn]
-    rows = pd.concat([part.rows for part in parts], ignore_index=True)
-    rows.insert(0, "episode", np.arange(len(rows)))
-    return _Scored(rows, np.concatenate([part.predicted_TQ for part in parts]))
+    scores = pd.concat([part.episodes for part in parts], ignore_index=True)
+    scores.insert(0, "episode", np.arange(len(scores)))
+    return _Scored(scores, np.concatenate([part.predicted_TQ for part in parts]))
 
 
-def _prediction_rows(predicted_TQ: np.ndarray) -> pd.DataFrame:
+def _predictions(predicted_TQ: np.ndarray) -> pd.DataFrame:
     episodes_TQ, queries_TQ = np.indices(predicted_TQ.shape, np.int32)
     return pd.DataFrame(
         {
@@ -134,20 +140,25 @@ def _images_per_episode(scoring: Scoring) -> int:
     return scoring.n_way * per_class
 
 
-def _adapting(view: View, rows: EpisodeIndices, device: torch.device) -> Callable[[], Any]:
-    """To be timed: from support images to the learner's state. The labels lie ready."""
-    n_way = rows.class_ids_TN.shape[1]
-    support_y_TS = torch.from_numpy(np.tile(rows.support_y_TS, view.copies)).to(device)
-    return lambda: view.adapt(view.support(rows.support_TS), support_y_TS, n_way)
+def _adapting(view: View, indices: EpisodeIndices, device: torch.device) -> Callable[[], Any]:
+    """Return the work to be timed, from support images to the learner's state.
+
+    The support labels are on the device before it begins.
+    """
+    n_way = indices.class_ids_TN.shape[1]
+    support_y_TS = torch.from_numpy(np.tile(indices.support_y_TS, view.copies)).to(device)
+    return lambda: view.adapt(view.support(indices.support_TS), support_y_TS, n_way)
 
 
-def _score_chunk(view: View, rows: EpisodeIndices, clock: Clock, device: torch.device) -> _Scored:
-    adapt = _adapting(view, rows, device)
-    query_y_TQ = torch.from_numpy(rows.query_y_TQ).to(device)
+def _score_chunk(
+    view: View, labelled: LabelledEpisodes, clock: Clock, device: torch.device
+) -> _Scored:
+    adapt = _adapting(view, labelled.indices, device)
+    query_y_TQ = torch.from_numpy(labelled.query_y_TQ).to(device)
     start = clock.now()
     state = adapt()
     adapted = clock.now()
-    logits_TQN = view.predict(state, view.query(rows.query_TQ)).float()
+    logits_TQN = view.predict(state, view.query(labelled.indices.query_TQ)).float()
     predicted = clock.now()
     nll_TQ = cross_entropy(logits_TQN.mT, query_y_TQ, reduction="none")
     predicted_TQ = logits_TQN.argmax(-1)

@@ -1,6 +1,6 @@
 """What the harness obeys: how a learner is trained, and on which episodes it is scored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
@@ -83,6 +83,16 @@ class Recipe:
             raise ValueError("select = 'best' needs validations")
         if self.convolutions == "winograd" and (self.precision != "fp32" or self.compile):
             raise ValueError("convolutions = 'winograd' needs precision = 'fp32', not compiled")
+
+    @property
+    def arithmetic(self) -> tuple[str, str]:
+        """The number type and the convolutions, on which the speed of a backbone depends."""
+        return self.precision, self.convolutions
+
+    @property
+    def in_plain_float32(self) -> "Recipe":
+        """The same recipe, computed as its operations are defined."""
+        return replace(self, precision="fp32", convolutions="direct")
 
     def edge_at(self, progress: float, full: int) -> int:
         """Edge in pixels of the training images at this share of the budget; `full` is theirs."""

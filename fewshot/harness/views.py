@@ -1,4 +1,4 @@
-"""How a learner sees a split: as images, or as features embedded once."""
+"""The view that a learner has of a split: its images, or its features embedded once."""
 
 import math
 from collections.abc import Callable
@@ -19,10 +19,10 @@ EMBED_BATCH = 500
 
 @dataclass(frozen=True)
 class View:
-    """How a learner sees a split: as images, or as features embedded once.
+    """A split as a learner sees it: as images, or as features embedded once.
 
-    `support` and `query` turn rows (T, n) into inputs of `adapt` and `predict`; `support` gives
-    each row `copies` times, the labels' order repeated whole.
+    `support` and `query` turn indices (T, n) into inputs of `adapt` and `predict`; `support` gives
+    each image `copies` times, the labels' order repeated whole.
     """
 
     class_starts: np.ndarray
@@ -55,24 +55,24 @@ def _feature_view(
     augment: Augment,
 ) -> View:
     """Each image of the split is embedded once, and once more for each augmented copy."""
-    rows_I = source.indices
+    indices_I = source.indices
 
     def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
-        batches = np.array_split(rows_I, math.ceil(len(rows_I) / EMBED_BATCH))
-        return torch.cat([learner.embed(pixels(rows)).float() for rows in batches])
+        batches = np.array_split(indices_I, math.ceil(len(indices_I) / EMBED_BATCH))
+        return torch.cat([learner.embed(pixels(batch_I)).float() for batch_I in batches])
 
     generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
-    clean_ID = embed(lambda rows: images.normalized(images.pixels(rows)))
+    clean_ID = embed(lambda batch_I: images.normalized(images.pixels(batch_I)))
     copies_VID = [
-        embed(lambda rows: images.augmented(rows, augment, generator))
+        embed(lambda batch_I: images.augmented(batch_I, augment, generator))
         for _ in range(scoring.support_copies)
     ] or [clean_ID]
     return View(
         class_starts=np.cumsum(source.class_sizes) - source.class_sizes,
         bytes_per_image=4 * clean_ID.shape[1],
         copies=len(copies_VID),
-        support=lambda rows: torch.cat([table_ID[rows] for table_ID in copies_VID], dim=1),
-        query=lambda rows: clean_ID[rows],
+        support=lambda i_TS: torch.cat([table_ID[i_TS] for table_ID in copies_VID], dim=1),
+        query=lambda i_TQ: clean_ID[i_TQ],
         adapt=learner.adapt_features,
         predict=learner.predict_features,
     )
@@ -87,11 +87,11 @@ def _image_view(
 ) -> View:
     generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
 
-    def clean(rows: np.ndarray) -> Tensor:
-        return images.normalized(images.pixels(rows.ravel())).unflatten(0, rows.shape)
+    def clean(i_TM: np.ndarray) -> Tensor:
+        return images.normalized(images.pixels(i_TM.ravel())).unflatten(0, i_TM.shape)
 
-    def augmented(rows: np.ndarray) -> Tensor:
-        repeated = np.tile(rows, scoring.support_copies)
+    def augmented(i_TS: np.ndarray) -> Tensor:
+        repeated = np.tile(i_TS, scoring.support_copies)
         x_ICHW = images.augmented(repeated.ravel(), augment, generator)
         return x_ICHW.unflatten(0, repeated.shape)
 

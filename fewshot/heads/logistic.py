@@ -19,10 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from fewshot.heads import logistic_newton
-from fewshot.heads.support import check_finite, check_labels
-
-CHUNK_BYTES = {"cpu": 1 << 22, "cuda": 1 << 28}
-"""Gram matrices solved together: enough to drown the cost of a call; near to fit a CPU's cache."""
+from fewshot.heads.support import check_finite, check_labels, chunks
 
 
 class LogisticHead(NamedTuple):
@@ -41,14 +38,15 @@ def fit(
     tolerance: float = 1e-6,
     max_iterations: int = 100,
 ) -> LogisticHead:
-    """The minimiser (see above) for each episode; not differentiable in its arguments.
+    """Return the minimiser for each episode; it is not differentiable in its arguments.
 
     support_z_TSD: features. support_y_TS: integer labels 0 .. n_way-1; shots may be unequal.
     c: weight of the data against the penalty, as scikit-learn's `C`. That library takes 2-way
     problems as one logistic regression rather than two softmax columns: its C is 2c there.
     tolerance: on the length of the gradient times the radius of the support around its mean.
     Half the squared W is in the objective, so W is no further off than the gradient is long, and
-    this bounds the error that W gives the support logits. max_iterations: Newton steps.
+    this bounds the error that W gives the support logits. Where rounding alone makes the gradient
+    longer, it is followed down to that. max_iterations: Newton steps.
 
     Solved in float64 (on the CPU where the device, as Apple's, has none) and returned as
     float32, or as float64 for features in float64. Warns, with how many, of unconverged episodes.
@@ -66,26 +64,12 @@ def fit(
     n_episodes, n_support, n_features = support_z_TSD.shape
     weight_TND = support_z_TSD.new_empty(n_episodes, n_way, n_features, dtype=dtype)
     bias_TN = support_z_TSD.new_empty(n_episodes, n_way, dtype=dtype)
-    chunk_bytes = CHUNK_BYTES.get(support_z_TSD.device.type, CHUNK_BYTES["cpu"])
-    chunk = max(1, chunk_bytes // (8 * max(1, n_support) ** 2))
     n_failed = 0
-    for start in range(0, n_episodes, chunk):
-        part = slice(start, start + chunk)
-        # The intercept absorbs any shift of the features, so shift by the mean: that leaves it
-        # nearly uncorrelated with W, which conjugate gradients reward.
-        z_TSD = support_z_TSD[part].double()
-        mean_TD1 = z_TSD.mean(1).unsqueeze(-1)
-        z_TSD = z_TSD - mean_TD1.mT
+    for part in chunks(n_episodes, 8 * n_support**2, support_z_TSD.device):
         target_TSN = one_hot(support_y_TS[part].long(), n_way).double()
-        with torch.autocast(z_TSD.device.type, enabled=False):
-            coef_TSN, centred_bias_TN, failed = logistic_newton.solve(
-                z_TSD, target_TSN, c, tolerance, max_iterations
-            )
-            part_weight_TND = coef_TSN.mT @ z_TSD
-            part_bias_TN = centred_bias_TN - (part_weight_TND @ mean_TD1).squeeze(-1)
-        # Logits may gain a constant without changing probabilities: fix it, as scikit-learn does.
-        weight_TND[part] = part_weight_TND - part_weight_TND.mean(1, keepdim=True)
-        bias_TN[part] = part_bias_TN - part_bias_TN.mean(1, keepdim=True)
+        (weight_TND[part], bias_TN[part]), failed = _fit_centred(
+            support_z_TSD[part].double(), target_TSN, c, tolerance, max_iterations
+        )
         n_failed += failed
     if n_failed:
         warnings.warn(
@@ -97,8 +81,31 @@ def fit(
     return LogisticHead(weight_TND.to(device), bias_TN.to(device))
 
 
+def _fit_centred(
+    z_TSD: Tensor, target_TSN: Tensor, c: float, tolerance: float, max_iterations: int
+) -> tuple[LogisticHead, int]:
+    """Return the heads in float64, and how many did not converge.
+
+    The intercept absorbs any shift of the features, so they are shifted by their mean: that leaves
+    it nearly uncorrelated with W, which conjugate gradients reward. A constant may be added to all
+    logits without changing a probability: it is fixed as scikit-learn does.
+    """
+    mean_TD1 = z_TSD.mean(1).unsqueeze(-1)
+    z_TSD = z_TSD - mean_TD1.mT
+    with torch.autocast(z_TSD.device.type, enabled=False):
+        coef_TSN, centred_bias_TN, failed = logistic_newton.solve(
+            z_TSD, target_TSN, c, tolerance, max_iterations
+        )
+        weight_TND = coef_TSN.mT @ z_TSD
+        bias_TN = centred_bias_TN - (weight_TND @ mean_TD1).squeeze(-1)
+    head = LogisticHead(
+        weight_TND - weight_TND.mean(1, keepdim=True), bias_TN - bias_TN.mean(1, keepdim=True)
+    )
+    return head, failed
+
+
 def logits(head: LogisticHead, query_z_TQD: Tensor) -> Tensor:
-    """Logits_TQN = W z + b of query features, in the type of the head or the wider of both."""
+    """Return logits_TQN = W z + b of query features, in the wider of their type and the head's."""
     dtype = torch.promote_types(query_z_TQD.dtype, head.bias_TN.dtype)
     with torch.autocast(query_z_TQD.device.type, enabled=False):
         return torch.baddbmm(

@@ -6,6 +6,11 @@ W is sought only in the span of the S support features (the representer theorem;
 Wahba, 1971), as S is far below N*D: W = A' Z, with coefficients A_SN. Every product is then one
 with the Gram matrix Z Z', and linear dependence among features does no harm. It is the iteration
 in W all the same, in W's own inner product: <U' Z, V' Z> = sum(U * (Z Z') V).
+
+Sums in another order, on another processor, round differently, and large features round coarsely.
+So nothing here waits for an accuracy that rounding may not allow: conjugate gradients end where a
+residual is lost in the rounding of its own length, the line search lets an objective rise by its
+rounding, and an episode is done within the tolerance or where its gradient is rounding alone.
 """
 
 from typing import NamedTuple
@@ -24,12 +29,17 @@ FORCING = 0.1
 MAX_HALVINGS = 40
 ARMIJO = 1e-4
 """Of the decrease that the gradient promises, the share a step must give (Armijo, 1966)."""
+EPS = torch.finfo(torch.float64).eps
+NOISE = 10.0
+"""A gradient this many times as long as rounding makes it, and no longer halved by a step, is as
+short as float64 can tell."""
 
 
 class _Problems(NamedTuple):
     """Episodes being solved; logits_TSN = gram coef + bias is kept up to date with both.
 
-    hard_T: conjugate gradients were too slow, so take exact steps.
+    hard_T: conjugate gradients were too slow, so take exact steps. size_T: `_Descent.size_T` where
+    the last step began.
     """
 
     index_T: Tensor
@@ -40,13 +50,15 @@ class _Problems(NamedTuple):
     coef_TSN: Tensor
     bias_TN: Tensor
     logits_TSN: Tensor
+    size_T: Tensor
 
 
 class _Descent(NamedTuple):
     """The negative gradient by coefficients and bias, and what follows from it.
 
     curvature_TN: the diagonal of the Hessian in the bias. gram_coef_TSN: gram @ coef_TSN.
-    size_T: squared length, the bias scaled by its curvature.
+    size_T: squared length, the bias scaled by its curvature. noise_T: the size that rounding alone
+    is expected to give. slack_T: a bound on the rounding of the objective.
     """
 
     p_TSN: Tensor
@@ -55,6 +67,8 @@ class _Descent(NamedTuple):
     curvature_TN: Tensor
     gram_coef_TSN: Tensor
     size_T: Tensor
+    noise_T: Tensor
+    slack_T: Tensor
 
 
 class _Step(NamedTuple):
@@ -88,10 +102,11 @@ def solve(
         coef_TSN=coef_TSN.clone(),
         bias_TN=bias_TN.clone(),
         logits_TSN=torch.zeros_like(target_TSN),
+        size_T=torch.full_like(radius_T, torch.inf),
     )
     for iteration in range(max_iterations + 1):
         down = _descent(now, c)
-        left_T = ~(down.size_T.sqrt() * now.radius_T <= tolerance)  # true of nan too
+        left_T = ~_is_solved(now, down, tolerance)  # true of nan too
         if iteration == max_iterations or not left_T.all():
             coef_TSN[now.index_T] = now.coef_TSN
             bias_TN[now.index_T] = now.bias_TN
@@ -102,15 +117,39 @@ def solve(
     return coef_TSN, bias_TN, len(now.index_T)
 
 
+def _is_solved(now: _Problems, down: _Descent, tolerance: float) -> Tensor:
+    """Say of each episode whether it is within the tolerance, or at its own rounding."""
+    is_noise_T = down.size_T <= NOISE**2 * down.noise_T
+    stalls_T = down.size_T > now.size_T / 4
+    return (down.size_T.sqrt() * now.radius_T <= tolerance) | (is_noise_T & stalls_T)
+
+
 def _descent(now: _Problems, c: float) -> _Descent:
     p_TSN = now.logits_TSN.softmax(-1)
     pull_TSN = c * (now.target_TSN - p_TSN)
     r_TSN = pull_TSN - now.coef_TSN
-    r_TN = pull_TSN.sum(1)
-    curvature_TN = c * (p_TSN * (1 - p_TSN)).sum(1).clamp(min=1e-12)
+    r_TN = _centred(pull_TSN.sum(1))
+    bend_TSN = c * p_TSN * (1 - p_TSN)
+    curvature_TN = bend_TSN.sum(1).clamp(min=1e-12 * c)
     gram_r_TSN = now.gram_TSS @ r_TSN
     size_T = _dot(r_TSN, gram_r_TSN) + _dot(r_TN, r_TN / curvature_TN)
-    return _Descent(p_TSN, r_TSN, r_TN, curvature_TN, gram_r_TSN, size_T.clamp(min=0))
+    noise_T, slack_T = _rounding(now, c, p_TSN, bend_TSN, curvature_TN)
+    return _Descent(
+        p_TSN, r_TSN, r_TN, curvature_TN, gram_r_TSN, size_T.clamp(min=0), noise_T, slack_T
+    )
+
+
+def _rounding(
+    now: _Problems, c: float, p_TSN: Tensor, bend_TSN: Tensor, curvature_TN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Noise_T and slack_T of `_Descent`, from the size of the terms that each number sums up."""
+    length_TS1 = _squares(now).sqrt()
+    logits_TSN = length_TS1 * (length_TS1 * now.coef_TSN).norm(dim=1, keepdim=True)
+    logits_TSN = logits_TSN + now.logits_TSN.abs() + now.bias_TN.abs().unsqueeze(1)
+    pull_TSN = c * (now.target_TSN + p_TSN) + bend_TSN * logits_TSN
+    coef_TSN = length_TS1 * (pull_TSN + now.coef_TSN.abs())
+    noise_T = _dot(coef_TSN, coef_TSN) + _dot(pull_TSN.square().sum(1), 1 / curvature_TN)
+    return EPS**2 * noise_T, EPS * _dot(now.coef_TSN.abs() + c, logits_TSN)
 
 
 def _direction(now: _Problems, down: _Descent, c: float) -> _Step:
@@ -135,23 +174,26 @@ def _truncated_step(now: _Problems, down: _Descent, c: float) -> _Step:
     goal_T = size_T * (FORCING * size_T.sqrt().clamp(max=1)) ** 2
     step_TSN, step_TN = torch.zeros_like(r_TSN), torch.zeros_like(r_TN)
     step_logits_TSN = torch.zeros_like(r_TSN)
-    u_TSN, u_TN, gram_u_TSN = r_TSN, r_TN / down.curvature_TN, down.gram_coef_TSN
+    squares_TS1 = _squares(now)
+    end_T = torch.maximum(goal_T, EPS * _dot(squares_TS1 * r_TSN, r_TSN))
+    u_TSN, u_TN, gram_u_TSN = r_TSN, _centred(r_TN / down.curvature_TN), down.gram_coef_TSN
     for _ in range(MAX_CG_STEPS):
         f_TSN = gram_u_TSN + u_TN.unsqueeze(1)
         cv_TSN = c * down.p_TSN * f_TSN
         cv_TSN = cv_TSN - down.p_TSN * cv_TSN.sum(-1, keepdim=True)
         curved_T = _dot(u_TSN, gram_u_TSN) + _dot(f_TSN, cv_TSN)
-        going_T = size_T > goal_T  # the others stand still till the last is done
+        going_T = size_T > end_T  # the others stand still till the last is done
         alpha_T11 = torch.where(going_T, size_T / curved_T, 0.0).view(-1, 1, 1)
         step_TSN = step_TSN + alpha_T11 * u_TSN
         step_TN = step_TN + alpha_T11[:, 0] * u_TN
         step_logits_TSN = step_logits_TSN + alpha_T11 * f_TSN
         r_TSN = r_TSN - alpha_T11 * (u_TSN + cv_TSN)
-        r_TN = r_TN - alpha_T11[:, 0] * cv_TSN.sum(1)
+        r_TN = _centred(r_TN - alpha_T11[:, 0] * cv_TSN.sum(1))
         gram_r_TSN = now.gram_TSS @ r_TSN
-        scaled_TN = r_TN / down.curvature_TN
+        scaled_TN = _centred(r_TN / down.curvature_TN)
         new_T = _dot(r_TSN, gram_r_TSN) + _dot(r_TN, scaled_TN)
-        if (new_T <= goal_T).all():
+        end_T = torch.maximum(goal_T, EPS * _dot(squares_TS1 * r_TSN, r_TSN))
+        if (new_T <= end_T).all():
             break
         beta_T11 = torch.where(going_T, new_T / size_T, 0.0).view(-1, 1, 1)
         u_TSN = r_TSN + beta_T11 * u_TSN
@@ -196,7 +238,6 @@ def _search(now: _Problems, down: _Descent, c: float, step: _Step) -> _Problems:
     """Each episode moved by the longest of 1, 1/2, 1/4, ... of its step that descends enough."""
     before_T = _objective(now, c)
     promised_T = _dot(down.gram_coef_TSN, step.coef_TSN) + _dot(down.bias_TN, step.bias_TN)
-    slack_T = 1e-13 * before_T  # rounding errors of the objective: all that moves at the end
     length_T = torch.ones_like(before_T)
     for _ in range(MAX_HALVINGS):
         length_T11 = length_T.view(-1, 1, 1)
@@ -205,13 +246,16 @@ def _search(now: _Problems, down: _Descent, c: float, step: _Step) -> _Problems:
             bias_TN=now.bias_TN + length_T11[:, 0] * step.bias_TN,
             logits_TSN=now.logits_TSN + length_T11 * step.logits_TSN,
             hard_T=step.hard_T,
+            size_T=down.size_T,
         )
-        enough_T = before_T - ARMIJO * length_T * promised_T + slack_T
+        enough_T = before_T - ARMIJO * length_T * promised_T + down.slack_T
         short_T = ~(_objective(moved, c) <= enough_T)  # true of nan too
         if not short_T.any():
             break
         length_T = torch.where(short_T, length_T / 2, length_T)
-    return moved
+    # Sums of steps drift away from what they stand for: begin the next step without that error.
+    logits_TSN = now.gram_TSS @ moved.coef_TSN + moved.bias_TN.unsqueeze(1)
+    return moved._replace(logits_TSN=logits_TSN)
 
 
 def _objective(now: _Problems, c: float) -> Tensor:
@@ -221,6 +265,16 @@ def _objective(now: _Problems, c: float) -> Tensor:
 
 def _pick(tensors: tuple[Tensor, ...], mask_T: Tensor) -> tuple[Tensor, ...]:
     return tensors if mask_T.all() else tuple(x[mask_T] for x in tensors)
+
+
+def _squares(now: _Problems) -> Tensor:
+    """Squared lengths of the features, (T, S, 1)."""
+    return now.gram_TSS.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+
+
+def _centred(x_TN: Tensor) -> Tensor:
+    """The bias without its mean, which changes no probability: rounding would let it grow."""
+    return x_TN - x_TN.mean(-1, keepdim=True)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -25,10 +25,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from fewshot.heads.support import at_least_float32, check_finite, check_labels, first
+from fewshot.heads.support import at_least_float32, check_finite, check_labels, chunks, first
 
-CHUNK_BYTES = 1 << 26
-"""Inverses of one chunk of episodes: they live while a step is taken, and no longer."""
 STEP = 0.995  # of the way to the nearest bound
 EXACT_ROUNDS = 4
 CLOSER = 1e-3  # nearer by as much where the free entries cannot be told yet, at most twice
@@ -108,15 +106,13 @@ class _Solution(torch.autograd.Function):
         ctx: Any, kernel_TSS: Tensor, target_TSN: Tensor, options: Options
     ) -> tuple[Tensor, Tensor, int]:
         n_episodes, n_support, n_way = target_TSN.shape
-        chunk = max(1, CHUNK_BYTES // (8 * n_way * n_support**2))
-        parts = [
-            _interior_point(kernel_TSS[i : i + chunk], target_TSN[i : i + chunk], options)
-            for i in range(0, n_episodes, chunk)
-        ]
+        # The inverses of a chunk live while a step is taken, and no longer.
+        slices = list(chunks(n_episodes, 8 * n_way * n_support**2, kernel_TSS.device))
+        parts = [_interior_point(kernel_TSS[i], target_TSN[i], options) for i in slices]
         alphas, ratios, errors, steps = zip(*parts, strict=True)
         alpha_TSN, ratio_TSN, error_T = torch.cat(alphas), torch.cat(ratios), torch.cat(errors)
         ctx.save_for_backward(kernel_TSS, alpha_TSN, ratio_TSN)
-        ctx.ridge, ctx.chunk = options[1], chunk
+        ctx.ridge, ctx.slices = options[1], slices
         ctx.mark_non_differentiable(error_T)
         return alpha_TSN, error_T, max(steps)
 
@@ -129,8 +125,7 @@ class _Solution(torch.autograd.Function):
         """
         kernel_TSS, alpha_TSN, ratio_TSN = ctx.saved_tensors
         out = []
-        for i in range(0, len(kernel_TSS), ctx.chunk):
-            part = slice(i, i + ctx.chunk)
+        for part in ctx.slices:
             system = _System.of(kernel_TSS[part], ratio_TSN[part], ctx.ridge)
             moved_TSN, _ = system.solve(grad_TSN[part])
             out.append(-(moved_TSN @ alpha_TSN[part].mT))

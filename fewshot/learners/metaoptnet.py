@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewshot.heads import ridge, svm
-from fewshot.protocols import Backbone, EpisodeBatch, FeatureLearner
+from fewshot.protocols import Backbone, FeatureLearner
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,12 @@ class MetaOptNet(FeatureLearner):
         super().__init__(backbone, config, n_classes)
         self.scale = nn.Parameter(torch.tensor(float(config.scale)))
 
-    def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
-        state = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
-        logits_TQN = self.predict_features(state, z_TMD[:, s:])
+    def query_loss(self, logits_TQN: Tensor, query_y_TQ: Tensor) -> Tensor:
         # The paper's smoothing leaves 1 - e to the label; PyTorch's leaves it e / N more.
-        smoothing = self.config.label_smoothing * batch.n_way / (batch.n_way - 1)
-        query_y = batch.y_TM[:, s:].flatten()
-        return cross_entropy(logits_TQN.flatten(0, 1), query_y, label_smoothing=smoothing)
+        n_way = logits_TQN.shape[-1]
+        smoothing = self.config.label_smoothing * n_way / (n_way - 1)
+        logits = logits_TQN.flatten(0, 1)
+        return cross_entropy(logits, query_y_TQ.flatten(), label_smoothing=smoothing)
 
     def predict_features(self, state: Any, query_z_TQD: Tensor) -> Tensor:
         return self.scale * self.head_logits(state, query_z_TQD)

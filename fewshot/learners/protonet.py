@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from fewshot.heads.prototypes import class_means, squared_euclidean_logits
-from fewshot.protocols import EpisodeBatch, FeatureLearner
+from fewshot.protocols import FeatureLearner
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,6 @@ class ProtoNet(FeatureLearner):
 
     Config = ProtoNetConfig
     trains_on = "episodes"
-
-    def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
-        prototypes_TND = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
-        logits_TQN = self.predict_features(prototypes_TND, z_TMD[:, s:])
-        return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
 
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         return class_means(support_z_TSD, support_y_TS, n_way)

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from fewshot.heads import ridge
-from fewshot.protocols import Backbone, EpisodeBatch, FeatureLearner
+from fewshot.protocols import Backbone, FeatureLearner
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,6 @@ class R2D2(FeatureLearner):
         self.log_penalty = nn.Parameter(
             torch.tensor(float(config.penalty)).log(), requires_grad=config.learn_penalty
         )
-
-    def loss(self, batch: EpisodeBatch) -> Tensor:
-        z_TMD, s = self.embed_episodes(batch.x_TMCHW), batch.n_support
-        weights = self.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], batch.n_way)
-        logits_TQN = self.predict_features(weights, z_TMD[:, s:])
-        return cross_entropy(logits_TQN.flatten(0, 1), batch.y_TM[:, s:].flatten())
 
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         # Features and labels over the root of S are a penalty of S times as much.

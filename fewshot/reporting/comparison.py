@@ -6,17 +6,17 @@ from typing import Literal
 
 import numpy as np
 
-from fewshot.reporting import grid
+from fewshot.reporting.grid import Grid
 from fewshot.results.comparison import SIGNIFICANCE, Comparison
 from fewshot.statistics.intervals import Interval
 from fewshot.statistics.paired import Paired
-from fewshot.units import HOLE
+from fewshot.units import HOLE, difference, p_value, signed
 
 Format = Literal["text", "md", "json"]
 
 
 def render(found: Sequence[Comparison], form: Format, width: int | None = None) -> str:
-    """One pair as a report, many as a table."""
+    """Return one pair as a report, many as a table."""
     if form == "json":
         records = [
             {**{key: _named(value) for key, value in vars(c).items()}, "verdict": c.verdict}
@@ -27,10 +27,8 @@ def render(found: Sequence[Comparison], form: Format, width: int | None = None) 
         return "\n".join(_report(c, len(found)) for c in found)
     header = ["", "A", "B", "A − B", "p (Holm)", "resolvable", "episodes needed", "verdict"]
     lines = [[c.column, c.a, c.b, *_numbers(c), _verdict(c)] for c in found]
-    footer = _footer(found)
-    if form == "md":
-        return grid.markdown(header, lines, footer)
-    return grid.text(header, lines, footer, width)
+    grid = Grid(header, lines, _footer(found))
+    return grid.markdown() if form == "md" else grid.text(width)
 
 
 def _report(c: Comparison, tests: int) -> str:
@@ -43,7 +41,8 @@ def _report(c: Comparison, tests: int) -> str:
     seeds = c.over_seeds and _points(c.over_seeds)
     lines += [
         f"  over episodes  {_points(o)}, 95 %, the same {o.episodes:,} episodes",
-        f"  bootstrap      {_signed(low)} to {_signed(high)}",
+        f"  bootstrap      {signed(low, signed_zero=True).text} to "
+        f"{signed(high, signed_zero=True).text}",
         f"  permutation    {_p(o.permutation_p)}{holm_p}",
         f"  over seeds     {seeds}",
         f"  over data      {data}",
@@ -78,18 +77,12 @@ def _footer(found: Sequence[Comparison]) -> str:
 
 
 def _points(interval: Interval | Paired) -> str:
-    half = HOLE if np.isnan(interval.ci95) else f"{100 * interval.ci95:.2f}"
-    return f"{_signed(interval.mean)} ± {half}"
-
-
-def _signed(fraction: float) -> str:
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    return difference(interval.mean, interval.ci95, signed_zero=True).text
 
 
 def _p(p: float | None) -> str:
-    if p is None:
-        return HOLE
-    return f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
+    text = p_value(p).text
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _needed(o: Paired) -> str:
@@ -97,7 +90,7 @@ def _needed(o: Paired) -> str:
 
 
 def _named(value: object) -> object:
-    """An interval or a test as a dictionary: in a list nobody knows what is what."""
+    """Return an interval or a test as a dictionary: a list would not name its values."""
     return value._asdict() if isinstance(value, Interval | Paired) else value
 
 

@@ -7,8 +7,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, get_args
 
+from fewshot.results.rows import TableRow
+
 Trust = Literal["source", "quoted", "memory"]
-"""Read where it was published, in another paper or list, or not checked at all."""
+"""The trust in a number: read where it was published, quoted by others, or not checked."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +32,27 @@ class Published:
 
 @cache
 def published_numbers() -> tuple[Published, ...]:
-    """All of `published.toml`, in its order."""
+    """Return all numbers of `published.toml`, in its order."""
     text = (files("fewshot.reporting") / "published.toml").read_text()
     return tuple(number for entry in tomllib.loads(text)["number"] for number in _numbers(entry))
 
 
-def published(learner: str, backbone: str, column: str) -> Published | None:
-    """The number to hold against a learner, or None."""
-    key = (learner, backbone, column)
-    return next(
-        (n for n in published_numbers() if (n.learner, n.backbone, n.column) == key),
-        None,
+def published(row: TableRow, column: str) -> Published | None:
+    """Return the first number to hold against a row's score in a column, or None."""
+    numbers = (n for n in published_numbers() if n.column == column and may_stand_beside(n, row))
+    return next(numbers, None)
+
+
+def may_stand_beside(number: Published, row: TableRow) -> bool:
+    """Return whether a number may be held against a row.
+
+    It is of the same learner, backbone and column, and the row was trained on the column's own
+    data set.
+    """
+    return (
+        (number.learner, number.backbone) == (row.learner, row.backbone)
+        and number.column in row.scores
+        and not row.scores[number.column].is_cross_domain
     )
 
 

@@ -1,4 +1,4 @@
-"""Is the difference real? Rows of a table against each other, over the same episodes.
+"""Comparisons of table rows over the same episodes: they tell whether a difference is real.
 
 Needs neither torch nor images.
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from fewshot.errors import UserError
 from fewshot.results.files import CellResult
+from fewshot.results.grouping import grouped
 from fewshot.results.protocol import unlike
 from fewshot.results.rivals import Contrast, best_rivals, count_pairs, deciding_p, permutation_p
 from fewshot.results.rows import TableRow, column_names, table_rows
@@ -22,15 +23,16 @@ from fewshot.units import HOLE
 
 SIGNIFICANCE = 0.05
 RESAMPLES_PER_TEST = 100
-"""At least so many for each test of a family: a p that Holm raises must be able to stay small."""
+"""The fewest resamples for each test of a family: a p that Holm raises must be able to stay small.
+"""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """TableRow `a` against row `b` in one column; differences are `a` less `b`, in fractions.
+    """Table row `a` against row `b` in one column; differences are `a` less `b`, in fractions.
 
-    refused: in what their protocols differ, where that forbids a verdict. mixed: the same, where
-    it was allowed. over_episodes: None if refused. holm_p: the permutation test's p, corrected
+    refused: where their protocols differ, if that forbids a verdict. mixed: the same, if it was
+    allowed. over_episodes: None if refused. holm_p: the permutation test's p, corrected
     for all tests that were asked for together. over_seeds: Welch's interval, nan with one seed.
     over_data: over episodes that share no image; None where a cell has none.
     """
@@ -38,16 +40,16 @@ class Comparison:
     column: str
     a: str
     b: str
-    refused: tuple[str, ...]
-    mixed: tuple[str, ...]
-    over_episodes: Paired | None
-    holm_p: float | None
-    over_seeds: Interval | None
-    over_data: Interval | None
+    refused: tuple[str, ...] = ()
+    mixed: tuple[str, ...] = ()
+    over_episodes: Paired | None = None
+    holm_p: float | None = None
+    over_seeds: Interval | None = None
+    over_data: Interval | None = None
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """The outcome in words."""
         if self.over_episodes is None or self.holm_p is None:
             return f"refused: {'; '.join(self.refused)}"
         if self.holm_p > SIGNIFICANCE:
@@ -59,7 +61,7 @@ class Comparison:
     def holds_over_seeds(self) -> bool:
         """Whether other trainings would tell the same: Welch's interval is on one side of 0.
 
-        Not with a single seed, of which there is no interval.
+        A single seed has no interval, so it never holds.
         """
         seeds = self.over_seeds
         return seeds is not None and abs(seeds.mean) > seeds.ci95  # never above nan
@@ -71,7 +73,7 @@ def compare(
     b: str | None = None,
     allow_mixed: bool = False,
 ) -> list[Comparison]:
-    """Rows `a` and `b` in every column that both have; without names, all pairs of rows.
+    """Compare rows `a` and `b` in every column that both have; without names, all pairs of rows.
 
     A row is named by its cell's id, by its learner, or as a comparison shows it.
     Pairs whose protocols differ are refused, unless `allow_mixed`. Raises UserError for an
@@ -104,19 +106,19 @@ def compare(
 
 
 def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
-    """For each row and column, whether the best row of its protocol does not beat it.
+    """Return for each row's place and column whether the best row of its protocol does not beat it.
 
-    By the paired permutation test, at 5 %, with Holm's correction over all pairs of the table: the
-    best row is known as such from the same episodes, so every pair has had its chance. A row
+    The paired permutation test decides, at 5 %, with Holm's correction over all pairs of the table:
+    the best row is known as such from the same episodes, so every pair has had its chance. A row
     without a rival under its protocol is not in the result.
     """
     out: dict[tuple[int, str], bool] = {}
     held: list[Contrast] = []
     for column in column_names(rows):
-        for i, rival in best_rivals(rows, column).items():
+        for i, j in best_rivals(rows, column).items():
             out[i, column] = True
-            if rival.scores[column].mean > rows[i].scores[column].mean:
-                held.append(Contrast(i, column, rival, rows[i]))
+            if rows[j].scores[column].mean > rows[i].scores[column].mean:
+                held.append(Contrast(i, column, rows[j], rows[i]))
     tests = sum(count_pairs(rows, column) for column in column_names(rows))
     p_values = deciding_p(held, SIGNIFICANCE, _resamples(tests), tests)
     for test, p in zip(held, holm(p_values, tests), strict=True):
@@ -125,7 +127,7 @@ def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
 
 
 def row_name(row: TableRow) -> str:
-    """A row in a comparison: its learner, label and backbone."""
+    """Return the name of a row in a comparison: its learner, label and backbone."""
     return row.name if row.backbone == HOLE else f"{row.name}/{row.backbone}"
 
 
@@ -133,12 +135,11 @@ Met = tuple[str, TableRow, TableRow]
 
 
 def _test(met: Sequence[Met]) -> list[Paired]:
-    """The pairs of a column are resampled together, since they have the same episodes."""
+    """Test each pair; those of a column are resampled together, over the same episodes."""
     held = [Contrast(i, column, one, other) for i, (column, one, other) in enumerate(met)]
     p_values = permutation_p(held, _resamples(len(met)))
     outcomes: dict[int, Paired] = {}
-    for column in dict.fromkeys(test.column for test in held):
-        own = [test for test in held if test.column == column]
+    for own in grouped(held, lambda test: test.column).values():
         d_ER = np.stack([test.differences for test in own], axis=1)
         found = paired_each(d_ER, p_R=[p_values[test.place] for test in own])
         outcomes |= zip((test.place for test in own), found, strict=True)
@@ -153,19 +154,15 @@ def _comparison(
     place: Met, fields: tuple[str, ...], outcome: tuple[Paired, float] | None
 ) -> Comparison:
     column, one, other = place
-    a, b = one.scores[column], other.scores[column]
+    a, b, names = one.scores[column], other.scores[column], (row_name(one), row_name(other))
     if outcome is None:
-        return Comparison(
-            column, row_name(one), row_name(other), fields, (), None, None, None, None
-        )
+        return Comparison(column, *names, refused=fields)
     data = None
     if a.disjoint_E is not None and b.disjoint_E is not None:
         data = mean_ci95(a.disjoint_E - b.disjoint_E)
     return Comparison(
         column,
-        row_name(one),
-        row_name(other),
-        refused=(),
+        *names,
         mixed=fields,
         over_episodes=outcome[0],
         holm_p=outcome[1],
@@ -175,8 +172,8 @@ def _comparison(
 
 
 def _find(name: str, rows: Sequence[TableRow]) -> TableRow:
-    """The row of this name. Raises UserError if there is none, or if there are several."""
-    exact = [row for row in rows if name in (*row.cell_ids, row_name(row))]
+    """Return the row of this name. Raises UserError if there is none, or if there are several."""
+    exact = [row for row in rows if name in (*(cell.run.cell for cell in row.cells), row_name(row))]
     named = exact or [row for row in rows if name in (row.name, row.learner)]
     plain = [row for row in named if not row.label] or named
     if len(plain) == 1:

@@ -1,54 +1,67 @@
-"""What a training met at each of its validations, as its cells keep it. Needs no torch.
+"""The validations of a training, as its cells keep them. Needs no torch.
 
 Axes: V validations of a training. Accuracies are fractions.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fewshot.errors import UserError
 from fewshot.results.files import CURVE_COLUMNS, CellResult, read_curve
+from fewshot.results.records import Shape
 
 
 @dataclass(frozen=True)
 class Validations:
-    """Of one training. shape: ways and shots of the validation episodes. seconds_V, images_V:
-    spent in training until then.
+    """The validations of one training. shape: ways and shots of the validation episodes.
+
+    seconds_V, images_V: spent in training until then.
     """
 
-    shape: tuple[int, int]
+    shape: Shape
     seconds_V: np.ndarray
     images_V: np.ndarray
     accuracy_V: np.ndarray
 
 
 def validations_of(cell: CellResult) -> Validations | None:
-    """Those of the training behind a cell; None for one that was never validated.
+    """Read the validations of the training behind a cell; None for one that was never validated.
 
     Raises UserError where its curve.csv is not what its name says.
     """
     path = cell.path / "curve.csv"
     try:
-        rows = read_curve(path)
+        lines = read_curve(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    if rows and (missing := set(CURVE_COLUMNS) - rows[0].keys()):
+    if lines and (missing := set(CURVE_COLUMNS) - lines[0].keys()):
         raise UserError(f"{path}: no {', '.join(sorted(missing))}")
-    rows = [row for row in rows if not math.isnan(row["val_accuracy"])]
-    if not rows:
+    lines = [line for line in lines if not math.isnan(line["val_accuracy"])]
+    if not lines:
         return None
-    recipe = cell.run["config"]["training"]["recipe"]
     seconds, images, accuracies = (
-        np.array([row[key] for row in rows], dtype=np.float64)
+        np.array([line[key] for line in lines], dtype=np.float64)
         for key in ("seconds", "images", "val_accuracy")
     )
-    return Validations((recipe["val_n_way"], recipe["val_n_shot"]), seconds, images, accuracies)
+    return Validations(cell.run.config.training.validation_shape, seconds, images, accuracies)
+
+
+def target_of(cell: CellResult, asked: float | None) -> float | None:
+    """Return the validation accuracy that a training was to reach: its benchmark's, or another."""
+    return cell.run.config.target if asked is None else asked
+
+
+def common_target(cells: Sequence[CellResult], asked: float | None) -> float | None:
+    """Return the target that all trained cells have; None where there is none, or several."""
+    targets = {target_of(cell, asked) for cell in cells if cell.run.training}
+    return targets.pop() if len(targets) == 1 else None
 
 
 def first_hit(seconds_V: np.ndarray, accuracy_V: np.ndarray, target: float) -> float:
-    """Seconds until a validation first met the target; inf where none did."""
+    """Return the seconds until a validation first met the target; inf where none did."""
     # A level that is itself one of the accuracies must be met by it, whatever the rounding.
     met = np.flatnonzero(accuracy_V >= target - 1e-12)
     return float(seconds_V[met[0]]) if len(met) else math.inf

@@ -17,6 +17,7 @@ import pandas as pd
 
 from fewshot.errors import UserError
 from fewshot.files import new_folder
+from fewshot.results.records import RunRecord, TrainingRecord
 
 SCHEMA = 1
 TRAININGS = "trainings"
@@ -24,7 +25,6 @@ CELL_FILES = ("run.json", "curve.csv", "episodes.parquet")
 DISJOINT = "disjoint.parquet"
 EXAMPLES = "examples.parquet"
 TRAINING_FILES = ("training.json", "curve.csv", "checkpoint.pt")
-RUN_KEYS = {"cell", "config", "dataset", "episodes_digest", "protocol", "training", "host", "git"}
 EPISODE_COLUMNS = {"accuracy", "nll", "adapt_ms", "predict_ms"}
 EXAMPLE_COLUMNS = {"episode", "query", "predicted"}
 CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
@@ -32,28 +32,28 @@ CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
 
 @dataclass(frozen=True)
 class CellResult:
-    """A finished cell as it stands on disk: `run` is run.json, `episodes` a row an episode.
+    """A finished cell as it stands on disk.
 
-    disjoint: rows of episodes that share no image; cells of earlier versions have none.
-    examples: what the learner called each query image of the first episodes (episode, query,
-    predicted; see `evaluate.Score`); cells of earlier versions have none.
+    run: its run.json. episodes: an episode score a line. disjoint: the same over episodes that
+    share no image. examples: what the learner called each query image of the first episodes
+    (episode, query, predicted; see `evaluate.Score`). Cells of earlier versions lack the last two.
     """
 
     path: Path
-    run: dict[str, Any]
+    run: RunRecord
     episodes: pd.DataFrame
     disjoint: pd.DataFrame | None
     examples: pd.DataFrame | None = None
 
 
 def is_complete(folder: Path, files: Sequence[str] = CELL_FILES) -> bool:
-    """Whether all files of a cell (or of a training) are there."""
+    """Return whether all files of a cell (or of a training) are there."""
     return all((folder / name).is_file() for name in files)
 
 
 def write_cell(
     folder: Path,
-    run: Mapping[str, Any],
+    run: RunRecord,
     curve: Sequence[Mapping[str, Any]],
     episodes: pd.DataFrame,
     disjoint: pd.DataFrame | None = None,
@@ -61,37 +61,37 @@ def write_cell(
 ) -> None:
     """Write the files of a cell, all or none; an older cell of that name is replaced."""
     with new_folder(folder) as temporary:
-        write_json(temporary / "run.json", {"schema": SCHEMA, **run})
+        write_json(temporary / "run.json", {"schema": SCHEMA, **run.json})
         write_curve(temporary / "curve.csv", curve)
         episodes.to_parquet(temporary / "episodes.parquet", index=False)
-        for name, rows in ((DISJOINT, disjoint), (EXAMPLES, examples)):
-            if rows is not None:
-                rows.to_parquet(temporary / name, index=False)
+        for name, frame in ((DISJOINT, disjoint), (EXAMPLES, examples)):
+            if frame is not None:
+                frame.to_parquet(temporary / name, index=False)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Readable JSON with a final newline."""
+    """Write readable JSON with a final newline."""
     path.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def write_curve(path: Path, curve: Sequence[Mapping[str, Any]]) -> None:
-    """One row a validation; only the header for a learner that is not trained."""
+    """Write a line for each validation; a learner that is not trained has the header alone."""
     pd.DataFrame(list(curve), columns=CURVE_COLUMNS).to_csv(path, index=False)
 
 
 def read_curve(path: Path) -> list[dict[str, Any]]:
-    """What `write_curve` wrote."""
-    return [{str(k): v for k, v in row.items()} for row in pd.read_csv(path).to_dict("records")]
+    """Read the validations that `write_curve` wrote."""
+    return [{str(k): v for k, v in line.items()} for line in pd.read_csv(path).to_dict("records")]
 
 
-def read_training(folder: Path) -> dict[str, Any]:
-    """The training.json of a finished training."""
-    record: dict[str, Any] = json.loads((folder / "training.json").read_text())
-    return record
+def read_training(folder: Path) -> TrainingRecord:
+    """Read the training.json of a finished training. Raises UserError where it is damaged."""
+    path = folder / "training.json"
+    return TrainingRecord.from_json(_read_json(path), path)
 
 
 def read_cells(folder: Path) -> list[CellResult]:
-    """All finished cells below a results folder, in the order of their paths.
+    """Read all finished cells below a results folder, in the order of their paths.
 
     Raises UserError when there are none, or when a file is not what its name says.
     """
@@ -106,31 +106,34 @@ def read_cells(folder: Path) -> list[CellResult]:
 
 
 def read_cell(folder: Path) -> CellResult:
-    """One finished cell. Raises UserError when a file is not what its name says."""
-    try:
-        run = json.loads((folder / "run.json").read_text())
-    except ValueError as error:
-        raise UserError(f"{folder / 'run.json'}: not JSON: {error}") from None
+    """Read one finished cell. Raises UserError when a file is not what its name says."""
+    path = folder / "run.json"
+    run = _read_json(path)
     schema = run.get("schema") if isinstance(run, dict) else None
     if schema != SCHEMA:
-        raise UserError(f"{folder / 'run.json'}: schema {schema}, expected {SCHEMA}")
-    if missing := RUN_KEYS - run.keys():
-        raise UserError(f"{folder / 'run.json'}: no {', '.join(sorted(missing))}")
+        raise UserError(f"{path}: schema {schema}, expected {SCHEMA}")
     disjoint, examples = folder / DISJOINT, folder / EXAMPLES
     return CellResult(
         folder,
-        run,
-        _read_rows(folder / "episodes.parquet", EPISODE_COLUMNS),
-        _read_rows(disjoint, EPISODE_COLUMNS) if disjoint.is_file() else None,
-        _read_rows(examples, EXAMPLE_COLUMNS) if examples.is_file() else None,
+        RunRecord.from_json(run, path),
+        _read_frame(folder / "episodes.parquet", EPISODE_COLUMNS),
+        _read_frame(disjoint, EPISODE_COLUMNS) if disjoint.is_file() else None,
+        _read_frame(examples, EXAMPLE_COLUMNS) if examples.is_file() else None,
     )
 
 
-def _read_rows(path: Path, columns: set[str]) -> pd.DataFrame:
+def _read_json(path: Path) -> Any:
     try:
-        rows = pd.read_parquet(path)
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+
+
+def _read_frame(path: Path, columns: set[str]) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    if missing := columns - set(rows.columns):
+    if missing := columns - set(frame.columns):
         raise UserError(f"{path}: no {', '.join(sorted(missing))}")
-    return rows
+    return frame

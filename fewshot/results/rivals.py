@@ -1,22 +1,24 @@
-"""Rows of a table held against the best of their protocol, episode by episode.
+"""Table rows held against the best of their protocol, episode by episode.
 
 Axes: E episodes, R tests. Needs neither torch nor images.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from fewshot.results.protocol import PROTOCOL, unlike
-from fewshot.results.rows import Score, TableRow, shape_of
+from fewshot.results.grouping import grouped
+from fewshot.results.protocol import unlike
+from fewshot.results.rows import TableRow, shape_of
 from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p
 
 
 class Contrast(NamedTuple):
-    """The row at `place`, held against one of a better mean in a column."""
+    """A table row, the `place`-th, held against one of a better mean in a column."""
 
     place: int
     column: str
@@ -25,27 +27,33 @@ class Contrast(NamedTuple):
 
     @property
     def differences(self) -> np.ndarray:
-        """d_E: by how much it is worse, episode by episode."""
+        """The accuracy that it lacks in each episode, d_E."""
         return self.better.scores[self.column].accuracy_E - self.row.scores[self.column].accuracy_E
 
     @property
     def unit(self) -> int:
-        """Accuracies are so-many-ths: means over seeds of the share of queries that were right."""
+        """The common denominator of both rows' accuracies.
+
+        An accuracy is a mean over seeds of the share of queries that were right.
+        """
         seeds = [len(row.scores[self.column].by_seed) for row in (self.better, self.row)]
-        n_query = self.row.scores[self.column].protocol["n_query"]
-        return shape_of(self.column)[0] * int(n_query) * math.lcm(*seeds)
+        n_query = self.row.scores[self.column].protocol.n_query
+        return shape_of(self.column)[0] * n_query * math.lcm(*seeds)
 
 
-def best_rivals(rows: Sequence[TableRow], column: str) -> dict[int, TableRow]:
-    """For each row of two or more episodes in a column, the best other row of its protocol."""
+def best_rivals(rows: Sequence[TableRow], column: str) -> dict[int, int]:
+    """Return by each row's place that of the best other row of its protocol in a column.
+
+    A row without a rival, or of a single episode, is not in the result.
+    """
     places = [i for i, row in enumerate(rows) if column in row.scores]
     best_first = sorted(places, key=lambda i: -rows[i].scores[column].mean)
     found = {}
     for i in places:
         score = rows[i].scores[column]
-        others = (rows[j] for j in best_first if j != i)
+        others = (j for j in best_first if j != i)
         rival = next(
-            (o for o in others if not unlike(o.scores[column].protocol, score.protocol)), None
+            (j for j in others if not unlike(rows[j].scores[column].protocol, score.protocol)), None
         )
         if rival is not None and len(score.accuracy_E) > 1:
             found[i] = rival
@@ -53,31 +61,21 @@ def best_rivals(rows: Sequence[TableRow], column: str) -> dict[int, TableRow]:
 
 
 def count_pairs(rows: Sequence[TableRow], column: str) -> int:
-    """How many pairs of rows of a column may be compared."""
-    by_protocol: dict[tuple[object, ...], list[Score]] = {}
-    for row in rows:
-        if column in row.scores:
-            score = row.scores[column]
-            key = tuple(score.protocol[name] for name in (*PROTOCOL, "images"))
-            by_protocol.setdefault(key, []).append(score)
-    groups = list(by_protocol.values())
-    within = sum(len(group) * (len(group) - 1) // 2 for group in groups)
-    across = sum(
-        len(a) * len(b)
-        for a, b in combinations(groups, 2)
-        if not unlike(a[0].protocol, b[0].protocol)
-    )
+    """Return how many pairs of rows of a column may be compared."""
+    counts = Counter(row.scores[column].protocol for row in rows if column in row.scores)
+    within = sum(math.comb(count, 2) for count in counts.values())
+    across = sum(counts[a] * counts[b] for a, b in combinations(counts, 2) if not unlike(a, b))
     return within + across
 
 
 def deciding_p(
     held: Sequence[Contrast], significance: float, resamples: int, tests: int
 ) -> list[float]:
-    """For each test a p that gives, with Holm's correction for so many tests, the verdict of its
-    exact p.
+    """Return p values that have, with Holm's correction, the verdicts of the exact ones.
 
-    A bound of p stands for it where it decides alone: what is at most the significance over the
-    number of tests is found whatever the others are, and what is above the significance never is.
+    tests: the number of tests that Holm corrects for. A bound stands for p where it decides alone:
+    a p of at most significance / tests is significant whatever the others are, and one above the
+    significance never is.
     """
     out, unclear = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
@@ -94,18 +92,18 @@ def deciding_p(
 
 
 def permutation_p(held: Sequence[Contrast], resamples: int) -> list[float]:
-    """P of each paired permutation test: exact, where differences are counts of right answers.
+    """Return p of each paired permutation test.
 
-    Others have `resamples` permutations drawn.
+    It is exact where differences are counts of right answers; for the others, `resamples`
+    permutations are drawn.
     """
-    out = [math.nan] * len(held)
-    drawn: dict[str, list[int]] = {}
+    out, drawn = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
         if (counts_E := as_counts(test.differences, test.unit)) is not None:
             out[k] = exact_p(counts_E)
         else:
-            drawn.setdefault(test.column, []).append(k)
-    for places in drawn.values():
+            drawn.append(k)
+    for places in grouped(drawn, lambda k: held[k].column).values():
         # The tests of a column are resampled together, since they have the same episodes.
         d_ER = np.stack([held[k].differences for k in places], axis=1)
         p_R = sign_flip_p(d_ER, resamples=resamples)

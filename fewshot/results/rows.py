@@ -1,55 +1,65 @@
-"""Cells to the rows of a table: what stands beside what, under which protocol, in which numbers.
+"""Table rows made of cells: rows are learner x backbone, columns data set x episode shape.
 
-Rows are learner x backbone, columns data set x episode shape. Needs neither torch nor images.
+Needs neither torch nor images.
 """
 
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from fewshot.errors import UserError
 from fewshot.results.files import CellResult
-from fewshot.results.protocol import OWN_CLASSES, PROTOCOL, protocol_words
-from fewshot.results.timing import Timing, mean_time, scoring_time, training_time
+from fewshot.results.grouping import grouped
+from fewshot.results.protocol import OWN_CLASSES, PROTOCOL, differing_keys, protocol_words
+from fewshot.results.records import Git, Protocol, Shape
+from fewshot.results.timing import Costs
 from fewshot.statistics.intervals import Interval, mean_ci95
 from fewshot.units import HOLE, letter
 
 Over = Literal["episodes", "seeds", "data"]
-"""What an interval is over: test episodes, training seeds, or images (disjoint episodes)."""
+"""The repetition that an interval is over: test episodes, training seeds, or images (disjoint
+episodes)."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a table: a row's cells at one episode shape.
+    """One number of a table: the cells of a row at one episode shape, one a training seed.
 
     accuracy_E: of each episode, the mean over training seeds. by_seed: mean accuracy of each seed.
     disjoint_E: as accuracy_E, over episodes that share no image; None where a cell has none.
-    protocol: the keys of `PROTOCOL`, and `images` seen in training.
     """
 
+    cells: tuple[CellResult, ...]
     accuracy_E: np.ndarray
     by_seed: np.ndarray
     disjoint_E: np.ndarray | None
-    protocol: Mapping[str, Any]
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of its cells."""
+        return self.cells[0].run.protocol
+
+    @cached_property
+    def costs(self) -> Costs:
+        """The times and images of its cells."""
+        return Costs(self.cells)
 
     @property
     def is_cross_domain(self) -> bool:
         """Whether the learner was trained on another data set."""
-        return self.protocol["training_classes"] not in OWN_CLASSES
+        return self.protocol.training_classes not in OWN_CLASSES
 
     @cached_property
     def mean(self) -> float:
-        """Mean accuracy over the episodes."""
+        """The mean accuracy over the episodes."""
         return float(self.accuracy_E.mean())
 
     def interval(self, over: Over = "episodes") -> Interval:
-        """Mean and 95 % interval; its width is nan where there are too few values for one."""
+        """Return mean and 95 % interval; its width is nan where there are too few values."""
         if over == "seeds":
             return mean_ci95(self.by_seed)
         if over == "data":
@@ -59,40 +69,42 @@ class Score:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of a table: who, its score in each column, and what it cost.
+    """A learner on a backbone, with its cells, and its score in each column."""
 
-    cell_ids: the cells that it is made of. train_s: mean over those of its trainings whose times
-    may be averaged (see `timing.alike`); images: over all.
-    """
-
-    cell_ids: tuple[str, ...]
+    cells: tuple[CellResult, ...]
     learner: str
     backbone: str
     label: str
-    seeds: int
     scores: Mapping[str, Score]
-    train_s: float | None
-    images: int | None
-    adapt_ms: float
 
     @property
     def name(self) -> str:
-        """The learner, with what tells this row from others of its kind."""
+        """The learner, with the label that tells this row from others of its kind."""
         return f"{self.learner} ({self.label})" if self.label else self.learner
 
+    @cached_property
+    def costs(self) -> Costs:
+        """The times and images of its cells."""
+        return Costs(self.cells)
+
+    @property
+    def seeds(self) -> int:
+        """The number of training seeds."""
+        return len({cell.run.config.training.seed for cell in self.cells})
+
     def seeds_behind(self, columns: Iterable[str]) -> str:
-        """How many training seeds, or from how few to how many: a run may be unfinished."""
+        """Return the number of training seeds, or "2 to 3": a run may be unfinished."""
         behind = {len(self.scores[column].by_seed) for column in columns}
         return " to ".join(str(n) for n in sorted({min(behind), max(behind)}))
 
     @property
     def transductive(self) -> bool:
         """Whether predictions may depend on the other query images."""
-        return any(score.protocol["transductive"] for score in self.scores.values())
+        return any(score.protocol.transductive for score in self.scores.values())
 
 
 def table_rows(cells: Sequence[CellResult]) -> list[TableRow]:
-    """Cells grouped into rows, best last column first.
+    """Return the table rows of cells, the best in the last column first.
 
     Cells of several training seeds make one row: an episode's accuracy is its mean over the
     seeds, so the interval stays one over episodes.
@@ -100,41 +112,39 @@ def table_rows(cells: Sequence[CellResult]) -> list[TableRow]:
     """
     _refuse_unlike_data(cells)
     contested = _contested(cells)
-    groups: dict[tuple[str, str, str, str], list[CellResult]] = {}
-    for cell in cells:
-        groups.setdefault(_row_key(cell, contested), []).append(cell)
+    groups = grouped(cells, lambda cell: _row_key(cell, contested))
     rows = [_row(key, group) for key, group in groups.items()]
     columns = column_names(rows)
     return sorted(rows, key=lambda row: best_first(row, columns))
 
 
 def best_first(row: TableRow, columns: Sequence[str]) -> tuple[object, ...]:
-    """What rows are sorted by: the last of these columns counts most, then the name."""
+    """Return a key to sort rows by: the last of these columns counts most, then the name."""
     means = (row.scores[c].mean if c in row.scores else -1.0 for c in reversed(columns))
     return (*(-mean for mean in means), row.name)
 
 
 def column_names(rows: Sequence[TableRow]) -> list[str]:
-    """Every column that some row has, data sets together, fewer shots first."""
+    """Return every column that some row has, data sets together, fewer shots first."""
     names = {name for row in rows for name in row.scores}
     return sorted(names, key=lambda name: (dataset_in(name), *shape_of(name)))
 
 
 def dataset_in(column: str) -> str:
-    """The data set of a column."""
+    """Return the data set of a column."""
     return column.split()[0]
 
 
-def shape_of(column: str) -> tuple[int, int]:
-    """Ways and shots of a column."""
+def shape_of(column: str) -> Shape:
+    """Return the ways and shots of a column."""
     way, shot = column.split()[1].removesuffix("s").split("w")
     return int(way), int(shot)
 
 
-def episode_time(cell: CellResult) -> Timing:
-    """To adapt and predict an episode, on average."""
-    total_ms = cell.episodes["adapt_ms"].mean() + cell.episodes["predict_ms"].mean()
-    return scoring_time(cell.run, float(total_ms) / 1000)
+def column_of(cell: CellResult) -> str:
+    """Return the column of a cell: data set and episode shape."""
+    config = cell.run.config
+    return "{} {}w{}s".format(config.scored_on, *config.scoring.shape)
 
 
 Kind = tuple[str, str, str]
@@ -142,80 +152,43 @@ Kind = tuple[str, str, str]
 
 
 def _contested(cells: Sequence[CellResult]) -> set[tuple[Kind, str]]:
-    """The kinds of rows, and the data sets, that have several setups in a column."""
-    setups: dict[tuple[Kind, str], dict[str, set[str]]] = {}
-    for cell in cells:
-        columns = setups.setdefault((_kind(cell), dataset_of(cell)), {})
-        columns.setdefault(column_of(cell), set()).add(_setup(cell))
+    """Return the kinds of rows, and the data sets, that have several setups in a column."""
+    by_column = grouped(cells, lambda cell: (_kind(cell), column_of(cell)))
     return {
-        key for key, columns in setups.items() if any(len(found) > 1 for found in columns.values())
+        (kind, dataset_in(column))
+        for (kind, column), found in by_column.items()
+        if len({cell.run.setup for cell in found}) > 1
     }
 
 
 def _row_key(cell: CellResult, contested: set[tuple[Kind, str]]) -> tuple[str, str, str, str]:
-    """Learner, backbone and label; and a hash of the setup where these alone are not one row.
+    """Return learner, backbone, label, and a hash of the setup where these alone are not one row.
 
     They are one row where each column has one setup: a learner may have been trained anew, and
     otherwise, for each data set and each shot, as most papers do.
     """
     kind = _kind(cell)
-    is_contested = (kind, dataset_of(cell)) in contested
-    return (*kind, sha256(_setup(cell).encode()).hexdigest()[:8] if is_contested else "")
+    is_contested = (kind, cell.run.config.scored_on) in contested
+    return (*kind, sha256(cell.run.setup.encode()).hexdigest()[:8] if is_contested else "")
 
 
 def _kind(cell: CellResult) -> Kind:
-    """Learner, backbone and label; cells scored on another data set than their training's own
-    make rows of their own.
-    """
-    config = cell.run["config"]
-    training, label = config["training"], config["label"]
-    if cell.run["training"] and dataset_of(cell) != training["dataset"]:
-        origin = f"trained on {training['dataset']}"
+    """Return learner, backbone and label; the label names the data set trained on if another."""
+    config, label = cell.run.config, cell.run.config.label
+    if cell.run.training and config.scored_on != config.training.dataset:
+        origin = f"trained on {config.training.dataset}"
         label = f"{label}, {origin}" if label else origin
-    return (training["learner"], training["backbone"], label)
-
-
-def dataset_of(cell: CellResult) -> str:
-    """The data set that was scored on; early cells know no other than the training's."""
-    config = cell.run["config"]
-    return str(config["scoring"].get("dataset") or config["training"]["dataset"])
-
-
-def _setup(cell: CellResult) -> str:
-    """The whole configuration as text, but for what the cells of one row differ in."""
-    config = cell.run["config"]
-    training = {k: v for k, v in config["training"].items() if k != "seed"}
-    of_column = ("n_way", "n_shot", "dataset")
-    scoring = {k: v for k, v in config["scoring"].items() if k not in of_column}
-    return json.dumps([training, scoring], sort_keys=True)
-
-
-def column_of(cell: CellResult) -> str:
-    """Its column: data set and episode shape."""
-    scoring = cell.run["config"]["scoring"]
-    return f"{dataset_of(cell)} {scoring['n_way']}w{scoring['n_shot']}s"
+    return (config.training.learner, config.training.backbone, label)
 
 
 def _row(key: tuple[str, str, str, str], cells: Sequence[CellResult]) -> TableRow:
     learner, backbone, label, distinct = key
-    columns: dict[str, list[CellResult]] = {}
-    for cell in cells:
-        columns.setdefault(column_of(cell), []).append(cell)
-    trainings = {c.run["training"]["id"]: c.run["training"] for c in cells if c.run["training"]}
-    times = {c.run["training"]["id"]: training_time(c.run) for c in cells if c.run["training"]}
-    time = mean_time([t for t in times.values() if t is not None])
-    tested = mean_time([episode_time(cell) for cell in cells])
-    images = [t["spent"]["images"] for t in trainings.values()]
     return TableRow(
-        cell_ids=tuple(cell.run["cell"] for cell in cells),
+        cells=tuple(cells),
         learner=learner,
-        backbone=backbone if trainings else HOLE,
+        backbone=backbone if any(cell.run.training for cell in cells) else HOLE,
         label=label or distinct,
-        seeds=len({c.run["config"]["training"]["seed"] for c in cells}),
-        scores={name: _score(group) for name, group in columns.items()},
-        train_s=time and time.seconds,
-        images=round(float(np.mean(images))) if images else None,
-        adapt_ms=1000 * tested.seconds if tested else math.nan,
+        scores={name: _score(own) for name, own in grouped(cells, column_of).items()},
     )
 
 
@@ -223,71 +196,51 @@ def _score(cells: Sequence[CellResult]) -> Score:
     per_seed = np.stack([cell.episodes["accuracy"].to_numpy() for cell in cells])
     disjoint = [c.disjoint["accuracy"].to_numpy() for c in cells if c.disjoint is not None]
     return Score(
+        cells=tuple(cells),
         accuracy_E=per_seed.mean(0),
         by_seed=per_seed.mean(1),
         disjoint_E=np.mean(disjoint, axis=0) if len(disjoint) == len(cells) else None,
-        protocol=_protocol(cells[0].run),
     )
 
 
-def _protocol(run: Mapping[str, Any]) -> dict[str, Any]:
-    """As run.json has it; what early cells lack there, from where they have it."""
-    training, options = run["training"], run["config"]["training"]["learner_options"]
-    return {
-        "views": 2 if options.get("mirror") else 1,
-        "n_query": run["config"]["scoring"]["n_query"],
-        "images": training["spent"]["images"] if training else 0,
-        **run["protocol"],
-    }
-
-
 def _refuse_unlike_data(cells: Sequence[CellResult]) -> None:
-    seen: dict[str, tuple[str, str, CellResult]] = {}
-    for cell in cells:
-        column = column_of(cell)
-        data, episodes = cell.run["dataset"]["fingerprint"], cell.run["episodes_digest"]
-        first = seen.setdefault(column, (data, episodes, cell))
-        for kind, ours, theirs in (
-            ("images", data, first[0]),
-            ("episodes", episodes, first[1]),
-        ):
-            if ours != theirs:
+    for column, found in grouped(cells, column_of).items():
+        first = found[0].run
+        for run in (cell.run for cell in found):
+            other_images = run.dataset.fingerprint != first.dataset.fingerprint
+            if other_images or run.episodes_digest != first.episodes_digest:
                 raise UserError(
-                    f"{column}: {cell.run['cell']} and {first[2].run['cell']} were scored on "
-                    f"different {kind}; they cannot stand in one table"
+                    f"{column}: {run.cell} and {first.cell} were scored on different "
+                    f"{'images' if other_images else 'episodes'}; they cannot stand in one table"
                 )
 
 
 def commits(cells: Sequence[CellResult]) -> str:
-    """Each commit that cells were trained or scored at, with a note where it had changes."""
-    found = {_commit(git) for cell in cells for git in _gits(cell.run)}
-    return ", ".join(sorted(found))
+    """Return the commits that cells were trained or scored at; a note says if it had changes."""
+    runs = [cell.run for cell in cells]
+    gits = [run.git for run in runs] + [run.training.git for run in runs if run.training]
+    return ", ".join(sorted({_commit(git) for git in gits}))
 
 
-def _gits(run: Mapping[str, Any]) -> Iterable[Mapping[str, Any] | None]:
-    return run["git"], (run["training"] or {}).get("git", run["git"])
-
-
-def _commit(git: Mapping[str, Any] | None) -> str:
+def _commit(git: Git | None) -> str:
     if git is None:
         return "unknown"
-    return git["commit"][:7] + (" with changes" if git["changed"] else "")
+    return git.commit[:7] + (" with changes" if git.changed else "")
 
 
-def protocol_of(row: TableRow) -> Mapping[str, Any]:
-    """The protocol of a row: that of its first column."""
+def protocol_of(row: TableRow) -> Protocol:
+    """Return the protocol of a row: that of its first column."""
     return next(iter(row.scores.values())).protocol
 
 
 def protocol_differences(rows: Sequence[TableRow]) -> tuple[list[str], list[str]]:
-    """The keys of `PROTOCOL` in which all rows agree, and those in which some do not."""
-    protocols = [protocol_of(row) for row in rows]
-    shared = [key for key in PROTOCOL if all(p[key] == protocols[0][key] for p in protocols)]
-    return shared, [key for key in PROTOCOL if key not in shared]
+    """Return the keys of `PROTOCOL` in which all rows agree, and those in which some do not."""
+    own = differing_keys([protocol_of(row) for row in rows])
+    return [key for key in PROTOCOL if key not in own], own
 
 
 def protocol_letters(rows: Sequence[TableRow]) -> list[str]:
-    """For each row the letter of its protocol."""
+    """Return the letter of each row's protocol."""
     words = [protocol_words(protocol_of(row), list(PROTOCOL)) for row in rows]
     distinct = list(dict.fromkeys(words))
     return [letter(distinct.index(found)) for found in words]

@@ -1,22 +1,25 @@
-"""What a measured time may be held against: the machine it was taken on, and how quiet that was.
+"""Measured times: on which machine each was taken, how quiet that was, and what may be averaged.
 
-Pure functions of run.json; needs neither torch nor images.
+Pure functions of cells; needs neither torch nor images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from fewshot.results.files import CellResult
+from fewshot.results.grouping import grouped
+from fewshot.results.records import Host, RunRecord, Shape, TrainingRecord
 
 DISTURBED = 0.05
 """A time is marked where other processes used more of the machine's processor time meanwhile."""
 
 
 class Machine(NamedTuple):
-    """What times depend on besides the work itself; two times are alike where all of it is.
-
-    Early cells do not know the processor's kind, its cores or the driver: None.
-    """
+    """The facts that times depend on besides the work; None where a record does not say."""
 
     processor: str
     kind: str | None
@@ -29,12 +32,12 @@ class Machine(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The device and its threads, whatever the software."""
+        """The device and its threads; the software is left out."""
         return f"{self.gpu or self._processor_words}, {self.threads} threads"
 
     @property
     def words(self) -> str:
-        """All of it, for a footnote."""
+        """The whole machine in words, for a footnote."""
         gpu = [self.gpu, self.driver and f"driver {self.driver}"]
         cores = f" on {self.cores} cores" if self.cores else ""
         software = [f"torch {self.torch}", self.precision]
@@ -47,7 +50,7 @@ class Machine(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of it: 8 hexadecimal digits.
+        """A hash of the machine: 8 hexadecimal digits.
 
         >>> Machine("Abacus", None, 2, 2, None, None, "2.6", "fp32").fingerprint
         '2e17ef15'
@@ -66,49 +69,97 @@ class Timing(NamedTuple):
 
     @property
     def disturbed(self) -> bool:
-        """Whether others used so much of the machine that the time is to be marked."""
+        """Whether others used so much of the machine that the time must be marked."""
         return self.others is not None and self.others > DISTURBED
 
 
-def trained_on(run: Mapping[str, Any]) -> Machine:
-    """Where a cell was trained; where it was scored if it was not trained, or does not say."""
-    return _machine(run, (run["training"] or {}).get("host") or run["host"])
+@dataclass(frozen=True)
+class Costs:
+    """The times and images of the cells behind some scores.
+
+    A mean time is over those that may be averaged, see `alike`.
+    """
+
+    cells: tuple[CellResult, ...]
+
+    @cached_property
+    def trained(self) -> list[CellResult]:
+        """The first cell of each training."""
+        shared = grouped(self.cells, lambda cell: cell.run.training and cell.run.training.id)
+        return [cells[0] for training, cells in shared.items() if training]
+
+    @cached_property
+    def trainings(self) -> list[TrainingRecord]:
+        """Each training, in the order of `trained`."""
+        return [cell.run.training for cell in self.trained if cell.run.training]
+
+    @cached_property
+    def training_times(self) -> list[Timing]:
+        """The time of each training, in the order of `trained`."""
+        return [time for cell in self.trained if (time := training_time(cell.run))]
+
+    @cached_property
+    def episode_times(self) -> list[Timing]:
+        """The time that each cell took to adapt to an episode and predict it."""
+        return [episode_time(cell) for cell in self.cells]
+
+    @property
+    def averaged(self) -> list[Timing]:
+        """The times of the trainings that are in their mean."""
+        return [self.training_times[i] for i in alike(self.training_times)]
+
+    @property
+    def images(self) -> int | None:
+        """The mean number of images seen in a training: no clock is in it, so over all of them."""
+        seen = [training.spent.images for training in self.trainings]
+        return round(fmean(seen)) if seen else None
+
+    def at_shape(self, shape: Shape | None) -> "Costs":
+        """Return the costs of the cells of one shape: those of other shapes cost otherwise."""
+        return Costs(tuple(cell for cell in self.cells if cell.run.config.scoring.shape == shape))
 
 
-def machines_of(run: Mapping[str, Any]) -> set[Machine]:
-    """All that times of a cell were taken on."""
-    scored_on = _machine(run, run["host"])
-    return {scored_on, trained_on(run)} if run["training"] else {scored_on}
+def trained_on(run: RunRecord) -> Machine:
+    """Return where a cell was trained, or, without a training, where it was scored."""
+    return _machine(run, run.training.host if run.training else run.host)
 
 
-def training_time(run: Mapping[str, Any]) -> Timing | None:
-    """Of the training behind a cell; None without one."""
-    if not run["training"]:
+def machines_of(run: RunRecord) -> set[Machine]:
+    """Return the machines that the times of a cell were taken on."""
+    return {_machine(run, run.host), trained_on(run)}
+
+
+def training_time(run: RunRecord) -> Timing | None:
+    """Return the time of the training behind a cell; None without one."""
+    if not run.training:
         return None
-    spent = run["training"]["spent"]
-    return Timing(spent["train_s"], trained_on(run), spent.get("others"))
+    return Timing(run.training.spent.train_s, trained_on(run), run.training.spent.others)
 
 
-def scoring_time(run: Mapping[str, Any], seconds: float) -> Timing:
-    """So many seconds of a cell's scoring."""
-    return Timing(seconds, _machine(run, run["host"]), (run.get("scoring") or {}).get("others"))
+def scoring_time(run: RunRecord, seconds: float) -> Timing:
+    """Return seconds of a cell's scoring as a time on the machine that it was scored on."""
+    return Timing(seconds, _machine(run, run.host), run.scoring.others)
+
+
+def episode_time(cell: CellResult) -> Timing:
+    """Return the mean time of a cell to adapt to an episode and predict it."""
+    total_ms = cell.episodes["adapt_ms"].mean() + cell.episodes["predict_ms"].mean()
+    return scoring_time(cell.run, float(total_ms) / 1000)
 
 
 def alike(timings: Sequence[Timing]) -> list[int]:
-    """The places of those that may be averaged: of one machine, and all disturbed or none.
+    """Return the places of the times that may be averaged: of one machine, all disturbed or none.
 
     Undisturbed ones if there are any, of the machine where most of them were taken; of several
-    such, the first in the alphabet.
+    such machines, the first in the alphabet.
     """
-    groups: dict[tuple[bool, Machine], list[int]] = {}
-    for i, timing in enumerate(timings):
-        groups.setdefault((timing.disturbed, timing.machine), []).append(i)
+    groups = grouped(range(len(timings)), lambda i: (timings[i].disturbed, timings[i].machine))
     ranked = sorted(groups.items(), key=lambda g: (g[0][0], -len(g[1]), g[0][1].words))
     return ranked[0][1] if ranked else []
 
 
 def mean_time(timings: Sequence[Timing]) -> Timing | None:
-    """Of those that may be averaged; `others` is the largest share among them."""
+    """Return the mean of the times that may be averaged; `others` is the largest among them."""
     chosen = [timings[i] for i in alike(timings)]
     if not chosen:
         return None
@@ -117,20 +168,20 @@ def mean_time(timings: Sequence[Timing]) -> Timing | None:
     return Timing(seconds, chosen[0].machine, max(shares, default=None))
 
 
-def machines_in(timings: Sequence[Timing]) -> list[Machine]:
-    """Each once, in the order of their words."""
+def machines_in(timings: Iterable[Timing]) -> list[Machine]:
+    """Return each machine of these times once, in the order of their words."""
     found = {timing.machine for timing in timings}
     return sorted(found, key=lambda machine: (machine.words, machine.fingerprint))
 
 
-def _machine(run: Mapping[str, Any], host: Mapping[str, Any]) -> Machine:
+def _machine(run: RunRecord, host: Host) -> Machine:
     return Machine(
-        host["processor"],
-        host.get("processor_kind"),
-        host.get("cores"),
-        host.get("threads"),
-        host["gpu"],
-        host.get("driver"),
-        host["versions"]["torch"],
-        run["protocol"]["precision"],
+        host.processor,
+        host.processor_kind,
+        host.cores,
+        host.threads,
+        host.gpu,
+        host.driver,
+        str(host.versions["torch"]),
+        run.protocol.precision,
     )

@@ -1,4 +1,4 @@
-"""A benchmark file (TOML) to frozen cells with stable ids; unknown keys are errors.
+"""A benchmark file (TOML) becomes frozen cells with stable ids; unknown keys are errors.
 
 A *training* is data set x backbone x learner x recipe x seed; a *cell* is a training scored at
 one episode shape. Both are named by a hash of their resolved configuration, defaults included:
@@ -7,50 +7,74 @@ whatever changes the numbers changes the name.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from fewshot.backbones import BACKBONES
 from fewshot.errors import UserError, unknown_name
 from fewshot.harness.recipe import Recipe, Scoring
-from fewshot.learners import LEARNERS
-from fewshot.learners.registry import Learners
-from fewshot.options import Share
+from fewshot.options import Share, is_in_file
 from fewshot.runner.cells import Cell, Origins, Training
+from fewshot.runner.settings import Layer, merge, origins_of, parse_settings
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class OptionClasses:
-    """The `Config` classes of every known learner and backbone, handed in from above."""
+    """The `Config` classes of every learner and backbone by name, handed in from above.
+
+    names: the name of each FILE.py:CLASS that the file gives for a learner, backbone or data set.
+    """
 
     learners: Mapping[str, type]
     backbones: Mapping[str, type]
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_benchmark(
-    name: str,
-    text: str,
-    options: OptionClasses,
-    settings: Sequence[str] = (),
-    learner: str | None = None,
-) -> list[Cell]:
-    """The cells of a benchmark file, in its order.
+def find_benchmark(benchmark: str) -> tuple[str, str, Path]:
+    """Return name, text and folder of a shipped benchmark or of a TOML file.
 
-    `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
-    training's `dataset` and `seeds` and its scoring's `n_shot` may be lists, one cell for each
-    combination. `targets` is a table: data set -> validation accuracy to reach.
-    `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
-    `learner`, only its trainings are read, so that settings may be its own options; where the file
-    has none, `[defaults]` and the settings alone make one.
-
-    Raises UserError for text that is not TOML, unknown keys and values out of range.
+    Raises UserError for a name that nobody knows and a file that cannot be read.
     """
+    shipped = shipped_benchmarks()
+    if benchmark in shipped:
+        return benchmark, shipped[benchmark], Path()
+    if not benchmark.endswith(".toml"):
+        raise unknown_name("benchmark", benchmark, shipped)
+    file = Path(benchmark)
+    try:
+        return file.stem, file.read_text(), file.parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{benchmark}: cannot be read: {error}") from None
+
+
+def named_files(value: Any, key: str, below: bool = False) -> Iterator[str]:
+    """Yield each FILE.py:CLASS that nested tables give for `key`; `below`: this is its value."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from named_files(each, key, below or name == key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from named_files(each, key, below)
+    elif below and isinstance(value, str) and is_in_file(value):
+        yield value
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return nested tables with each FILE.py:CLASS replaced by its name."""
+    if isinstance(value, Mapping):
+        return {key: _renamed(each, names) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, names) for each in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def parse_document(name: str, text: str) -> dict[str, Any]:
+    """Return the tables of a benchmark file. Raises UserError for text that is not one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -59,30 +83,71 @@ def load_benchmark(
     defaults, entries = document.get("defaults", {}), document.get("training", [])
     if not isinstance(defaults, dict) or not _is_list_of_tables(entries):
         raise UserError(f"{name}: expected a [defaults] table and a list of [[training]] tables")
+    return document
+
+
+def parse_benchmark(
+    name: str,
+    text: str,
+    options: OptionClasses,
+    settings: Sequence[str] = (),
+    learner: str | None = None,
+    backbone: str | None = None,
+) -> list[Cell]:
+    """Return the cells of a benchmark file, in its order.
+
+    `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
+    training's `dataset` and `seeds` and its scoring's `n_shot` may be lists, one cell for each
+    combination. `targets` is a table: data set -> validation accuracy to reach.
+    `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
+    `learner`, only its trainings are read, so that settings may be its own options; where the file
+    has none, `[defaults]` and the settings alone make one. With `backbone`, only trainings on it
+    are read; where the file has none, all are, on this one with its default options.
+
+    Raises UserError for text that is not TOML, unknown keys and values out of range.
+    """
+    document = _renamed(parse_document(name, text), options.names)
+    overrides = _renamed(parse_settings(settings), options.names)
+    defaults, entries = document.get("defaults", {}), document.get("training", [])
+
+    def naming(key: str, wanted: str) -> list[dict[str, Any]]:
+        return [entry for entry in entries if {**defaults, **entry}.get(key) == wanted]
+
     if learner is not None:
-        named = [e for e in entries if {**defaults, **e}.get("learner") == learner]
-        entries = named or [{"learner": learner}]
+        entries = naming("learner", learner) or [{"learner": learner}]
+    on_backbone: Layer = {}, "--backbone"
+    if backbone is not None and (named := naming("backbone", backbone)):
+        entries = named
+    elif backbone is not None:
+        on_backbone = {"backbone": backbone}, "--backbone"
+        defaults, *entries = (_without_backbone_options(each) for each in (defaults, *entries))
     if not entries:
         raise UserError(f"{name}: no [[training]] in the file")
-    overrides = _parse_settings(settings)
     cells: list[Cell] = []
     for entry in entries:
-        merged, origins = _merge(
+        merged, origins = merge(
             (defaults, f"{name} [defaults]"),
             (entry, f"{name} [[training]]"),
+            on_backbone,
             (overrides, "--set"),
         )
         cells.extend(_expand(name, merged, origins, options))
+    if on_backbone[0]:  # trainings that differed in it alone are one now
+        cells = list({cell.id: cell for cell in cells}.values())
     _refuse_duplicates(name, cells)
     return cells
 
 
+def _without_backbone_options(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "backbone_options"}
+
+
 def read_options(cls: type[T], settings: Sequence[str], where: str) -> T:
-    """A frozen dataclass of options from `key=value` settings.
+    """Return a frozen dataclass of options from `key=value` settings.
 
     Raises UserError for unknown keys and values out of range.
     """
-    return _build(cls, _parse_settings(settings), where)
+    return _build(cls, parse_settings(settings), where)
 
 
 def _expand(
@@ -100,7 +165,7 @@ def _expand(
             for scoring in _scorings(dataset, entry, where):
                 label, target = str(entry.get("label", "")), targets.get(dataset)
                 cell = Cell(name, training, scoring, label, target)
-                yield replace(cell, origins=_origins(cell.resolved(), origins))
+                yield replace(cell, origins=origins_of(cell.resolved(), origins))
 
 
 def _datasets(entry: Mapping[str, Any], name: str) -> list[str]:
@@ -111,8 +176,9 @@ def _datasets(entry: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _targets(entry: Mapping[str, Any], where: str) -> dict[str, float]:
-    """Validation accuracies to reach, by data set; those of other data sets than the entry's stay
-    unused, since `[defaults]` may name them for all.
+    """Return the validation accuracies to reach, by data set.
+
+    Those of other data sets than the entry's stay unused: `[defaults]` may name them for all.
     """
     accuracies = TypeAdapter(dict[str, Share])
     try:
@@ -160,7 +226,7 @@ def _scorings(dataset: str, entry: Mapping[str, Any], where: str) -> Iterator[Sc
 
 
 def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """A frozen dataclass from TOML values, with types and ranges checked."""
+    """Return a frozen dataclass of TOML values, with types and ranges checked."""
     _refuse_unknown_keys(values, {f.name for f in fields(cls)}, where)  # type: ignore[arg-type]
     try:
         return TypeAdapter(cls).validate_python(dict(values))
@@ -193,64 +259,6 @@ def _lookup(kind: str, name: str, classes: Mapping[str, type]) -> type:
     return classes[name]
 
 
-def _parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """`recipe.lr=0.1` to nested tables. A value that is not TOML is taken as a string."""
-    result: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set {setting}: expected key=value")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        table = result
-        *path, last = key.strip().split(".")
-        for part in path:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise UserError(f"--set {setting}: {part} is a value, not a table")
-        table[last] = value
-    return result
-
-
-def _merge(
-    *layers: tuple[Mapping[str, Any], str],
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Later layers over earlier ones, table by table; and which layer gave each dotted key."""
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-
-    def lay(target: dict[str, Any], layer: Mapping[str, Any], origin: str, prefix: str) -> None:
-        for key, value in layer.items():
-            if isinstance(value, Mapping):
-                below = target.setdefault(key, {})
-                if not isinstance(below, dict):
-                    raise UserError(f"{origin}: {prefix}{key} is a value, not a table")
-                lay(below, value, origin, f"{prefix}{key}.")
-            else:
-                target[key] = value
-                origins[prefix + key] = origin
-
-    for layer, origin in layers:
-        lay(merged, layer, origin, "")
-    return merged, origins
-
-
-def _origins(resolved: Mapping[str, Any], given: Origins) -> dict[str, str]:
-    flat = {**resolved["training"], "scoring": resolved["scoring"]}
-    flat["seeds"] = flat.pop("seed")
-    return {key: given.get(key, "default") for key in _dotted(flat)}
-
-
-def _dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key
-
-
 def _is_list_of_tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
@@ -260,42 +268,14 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def shipped_benchmarks() -> dict[str, str]:
-    """The benchmark files that come with the suite: name -> TOML text."""
+    """Return the benchmark files that come with the suite: name -> TOML text."""
     installed = resources.files("fewshot") / "benchmarks"
     folder = installed if installed.is_dir() else Path(__file__).parents[2] / "benchmarks"
-    files = [f for f in folder.iterdir() if f.name.endswith(".toml")]
-    return {f.name.removesuffix(".toml"): f.read_text() for f in sorted(files, key=_name)}
+    files = sorted((f.name, f) for f in folder.iterdir() if f.name.endswith(".toml"))
+    return {name.removesuffix(".toml"): file.read_text() for name, file in files}
 
 
-def _name(file: Any) -> str:
-    return str(file.name)
-
-
-def load_cells(
-    benchmark: str,
-    settings: Sequence[str] = (),
-    learner: str | None = None,
-    learners: Learners = LEARNERS,
-) -> list[Cell]:
-    """The cells of a shipped benchmark or of a TOML file, those of one learner if one is named.
-
-    learners: every one that the file may name, by name.
-    Raises UserError for names that nobody knows, and whatever `load_benchmark` finds.
-    """
-    if learner is not None and learner not in learners:
-        raise unknown_name("learner", learner, learners)
-    shipped = shipped_benchmarks()
-    if benchmark in shipped:
-        name, text = benchmark, shipped[benchmark]
-    elif benchmark.endswith(".toml"):
-        try:
-            name, text = Path(benchmark).stem, Path(benchmark).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{benchmark}: cannot be read: {error}") from None
-    else:
-        raise unknown_name("benchmark", benchmark, shipped)
-    options = OptionClasses(
-        learners={name: cls.Config for name, cls in learners.items()},
-        backbones={name: cls.Config for name, cls in BACKBONES.items()},
-    )
-    return load_benchmark(name, text, options, settings, learner)
+def list_benchmarks() -> dict[str, str]:
+    """Return each shipped benchmark's name with a line on it."""
+    first_lines = {name: text.partition("\n")[0] for name, text in shipped_benchmarks().items()}
+    return {n: line.lstrip("# ") if line[:1] == "#" else "" for n, line in first_lines.items()}

@@ -1,71 +1,63 @@
 """A training's learner and backbone, untrained."""
 
-from typing import TypeVar
+from typing import NamedTuple
 
 import torch
-from torch import nn
 
-from fewshot.backbones import BACKBONES
-from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.convolutions import prepare
+from fewshot.backbones.norm import norm_for
 from fewshot.backbones.precision import Bf16
-from fewshot.backbones.winograd import use_winograd
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
-from fewshot.learners import LEARNERS
-from fewshot.learners.registry import Learners
 from fewshot.protocols import Backbone, Learner
 from fewshot.runner.cells import Training
 
-L = TypeVar("L", bound=Learner)
+
+class Classes(NamedTuple):
+    """The classes of a training's learner and backbone."""
+
+    learner: type[Learner]
+    backbone: type[Backbone]
 
 
 def build_learner(
-    training: Training,
-    source: EpisodeSource,
-    device: torch.device,
-    learners: Learners = LEARNERS,
+    training: Training, classes: Classes, source: EpisodeSource, device: torch.device
 ) -> Learner:
-    """The untrained learner of a training, its weights drawn from the training's seed.
+    """Return the untrained learner of a training, its weights drawn from the training's seed.
 
     Also seeds torch's global stream, from which dropout draws: nowhere else is it seeded.
     """
     torch.manual_seed(training.seed)
-    cls = learners[training.learner]
-    learner = new_learner(training, cls, source.image_size, len(source.class_names))
+    learner = new_learner(training, classes, source.image_size, len(source.class_names))
     return learner.to(device).to(memory_format=torch.channels_last)
 
 
-def new_learner(training: Training, cls: type[L], image_size: int, n_classes: int) -> L:
-    """The learner of a training on the CPU, its weights drawn from the global stream."""
-    backbone = build_backbone(training, cls, image_size)
-    return cls(backbone, training.learner_options, n_classes)
+def new_learner(training: Training, classes: Classes, image_size: int, n_classes: int) -> Learner:
+    """Return the learner of a training on the CPU, its weights drawn from the global stream."""
+    backbone = build_backbone(training, classes, image_size)
+    return classes.learner(backbone, training.learner_options, n_classes)
 
 
-def build_backbone(training: Training, cls: type[Learner], image_size: int) -> Backbone:
-    """The backbone of a training, with the batch norm, convolutions and precision it asks for.
+def build_backbone(training: Training, classes: Classes, image_size: int) -> Backbone:
+    """Return the backbone of a training, with the norm, convolutions and precision it asks for.
 
-    Raises UserError for images that are too small, and for dropout, compilation or Winograd's
-    convolutions under a gradient learner.
+    Raises UserError for images that are too small, and for dropout, compilation or
+    convolutions that do not suit a gradient learner.
     """
-    own_norm = cls.differentiable_norm
+    own_norm = classes.learner.differentiable_norm
     if own_norm and training.recipe.compile:
         raise UserError(
             f"{training.learner}: recipe.compile is for other learners; gradient learners record "
             "CUDA graphs of their own"
-        )
-    if own_norm and training.recipe.convolutions == "winograd":
-        raise UserError(
-            f"{training.learner}: convolutions = 'winograd' is for other learners; gradient "
-            "learners differentiate twice"
         )
     if own_norm and getattr(training.backbone_options, "drop_rate", 0) > 0:
         raise UserError(
             f"{training.learner}: its gradients need a backbone that drops nothing at random: "
             "set backbone_options.drop_rate = 0"
         )
-    backbone = BACKBONES[training.backbone](
-        training.backbone_options, image_size, norm=BatchNorm if own_norm else nn.BatchNorm2d
-    )
-    if training.recipe.convolutions == "winograd":
-        use_winograd(backbone)
+    norm = norm_for(classes.learner)
+    backbone = classes.backbone(training.backbone_options, image_size, norm=norm)
+    if not isinstance(getattr(backbone, "out_dim", None), int):
+        raise UserError(f"{training.backbone}: needs out_dim, its number of features")
+    prepare(backbone, training.recipe.convolutions, training.learner, own_norm)
     return Bf16(backbone) if training.recipe.precision == "bf16" else backbone

@@ -13,7 +13,7 @@ Origins = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained. `learner_options` and `backbone_options` are the frozen `Config` values."""
+    """One training: `learner_options` and `backbone_options` are the frozen `Config` values."""
 
     dataset: str
     backbone: str
@@ -25,13 +25,13 @@ class Training:
 
     @property
     def id(self) -> str:
-        """Readable name with a short hash of the configuration, but for test-only options."""
+        """Return a readable name with a hash of the configuration, without test-only options."""
         digest = short_hash(self.without_test_options)
         return f"{self.dataset}-{self.backbone}-{self.learner}-s{self.seed}-{digest}"
 
     @property
     def without_test_options(self) -> "Training":
-        """The same with the test-only options at their defaults, as every training validates."""
+        """Return the same with test-only options at their defaults, as every training validates."""
         defaults = {
             f.name: f.default for f in fields(self.learner_options) if f.metadata.get("test_only")
         }
@@ -40,31 +40,31 @@ class Training:
 
 @dataclass(frozen=True)
 class Cell:
-    """A training scored at one episode shape: one row of a table."""
+    """A training scored at one episode shape."""
 
     benchmark: str
     training: Training
     scoring: Scoring
     label: str = field(default="", compare=False)
-    """What tells this row from others of the same learner and backbone, in tables."""
+    """Words that tell its table row from others of the same learner and backbone."""
     target: float | None = field(default=None, compare=False)
-    """The validation accuracy (0..1) to which tables give the time. It changes no training."""
+    """The validation accuracy (0..1) to which tables give the time; it changes no training."""
     origins: Origins = field(default_factory=dict, compare=False)
-    """For each configuration key, where its value came from: default, the file, --set."""
+    """The source of each configuration key's value: default, the file, --set."""
 
     @property
     def scored_on(self) -> str:
-        """The data set whose test classes are scored."""
+        """Return the data set whose test classes are scored."""
         return self.scoring.dataset or self.training.dataset
 
     @property
     def is_cross_domain(self) -> bool:
-        """Whether it is scored on another data set than it was trained on."""
+        """Say whether it is scored on another data set than it was trained on."""
         return self.scored_on != self.training.dataset
 
     @property
     def id(self) -> str:
-        """`<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`.
+        """Return `<dataset>-<backbone>-<learner>-<n>w<k>s-s<seed>-<hash>`.
 
         Where it is scored on another data set: `<dataset>-to-<data set scored on>-...`.
         """
@@ -74,7 +74,7 @@ class Cell:
         return f"{data}-{t.backbone}-{t.learner}-{s.n_way}w{s.n_shot}s-s{t.seed}-{digest}"
 
     def resolved(self) -> dict[str, Any]:
-        """The whole configuration as plain values, as JSON gives them back."""
+        """Return the whole configuration as plain values, as JSON gives them back."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         del values["origins"]
         return values

@@ -7,15 +7,14 @@ import torch
 from fewshot.episodes.sampling import EpisodeShape, Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
-from fewshot.learners.registry import Learners
-from fewshot.runner.build import build_backbone
+from fewshot.runner.build import Classes, build_backbone
 from fewshot.runner.cells import Cell
 from fewshot.runner.workspace import Workspace
 
 SHOWN_CLASSES = 10  # of those that a warning names
 
 
-def check_cells(cells: Sequence[Cell], place: Workspace) -> list[str]:
+def check_cells(cells: Sequence[Cell], workspace: Workspace) -> list[str]:
     """Find a user's mistakes before any time is spent: data sets, class sizes, budgets.
 
     Returns warnings: test classes that were trained on. Raises UserError for the first mistake.
@@ -25,7 +24,8 @@ def check_cells(cells: Sequence[Cell], place: Workspace) -> list[str]:
     for cell in cells:
         recipe, scoring = cell.training.recipe, cell.scoring
         _check_ways(cell)
-        trains_on = place.learners[cell.training.learner].trains_on
+        classes = workspace.classes(cell.training)
+        trains_on = classes.learner.trains_on
         dataset = cell.training.dataset
         needs: list[tuple[str, Split, EpisodeShape]] = [(cell.scored_on, "test", scoring.shape)]
         if trains_on != "nothing":
@@ -35,18 +35,18 @@ def check_cells(cells: Sequence[Cell], place: Workspace) -> list[str]:
         if trains_on == "episodes":
             needs.append((dataset, "train", recipe.train_shape))
         for name, split, shape in needs:
-            place.open(name, split).check_shape(shape)
+            workspace.open(name, split).check_shape(shape)
         if trains_on != "nothing":
-            source = place.open(dataset, "train")
-            test = place.open(cell.scored_on, "test")
-            _check_image_sizes(cell, place.learners, source.image_size, test.image_size)
+            source = workspace.open(dataset, "train")
+            test = workspace.open(cell.scored_on, "test")
+            _check_image_sizes(cell, classes, source.image_size, test.image_size)
             if seen := classes_trained_on(source, test):
                 warnings[_overlap_warning(source, test, seen)] = None
     return list(warnings)
 
 
 def classes_trained_on(train: EpisodeSource, test: EpisodeSource) -> list[str]:
-    """The test classes that are, by name, among the training classes.
+    """Return the test classes that are, by name, among the training classes.
 
     miniImageNet and tieredImageNet name classes by WordNet id, CIFAR-FS and FC100 by the names of
     CIFAR-100; classes alike in meaning alone, as of the one pair and the other, are not found.
@@ -63,24 +63,24 @@ def _overlap_warning(train: EpisodeSource, test: EpisodeSource, seen: Sequence[s
 
 
 def _check_ways(cell: Cell) -> None:
-    """A head of fixed size meets episodes of its own number of ways alone."""
-    recipe, rows = cell.training.recipe, getattr(cell.training.learner_options, "n_way", None)
+    """Raise UserError where a head of fixed size meets episodes of another number of ways."""
+    recipe, head_ways = cell.training.recipe, getattr(cell.training.learner_options, "n_way", None)
     for name, n_way in (
         ("recipe.n_way", recipe.n_way),
         ("recipe.val_n_way", recipe.val_n_way),
         ("scoring.n_way", cell.scoring.n_way),
     ):
-        if rows is not None and n_way != rows:
-            raise UserError(f"{cell.id}: {name} = {n_way}, but learner_options.n_way = {rows}")
+        if head_ways is not None and n_way != head_ways:
+            raise UserError(f"{cell.id}: {name} = {n_way}, but learner_options.n_way = {head_ways}")
 
 
-def _check_image_sizes(cell: Cell, learners: Learners, trained_px: int, scored_px: int) -> None:
-    """The backbone must take the images, and give as many features of each size that it meets."""
-    training, cls = cell.training, learners[cell.training.learner]
+def _check_image_sizes(cell: Cell, classes: Classes, trained_px: int, scored_px: int) -> None:
+    """Raise UserError unless the backbone gives as many features of each size that it meets."""
+    training = cell.training
 
     def features(px: int) -> int:
         with torch.device("meta"):  # no weights are drawn: only the number of features is asked for
-            return build_backbone(training, cls, px).out_dim
+            return build_backbone(training, classes, px).out_dim
 
     trained = features(trained_px)
     if trained != (scored := features(scored_px)):

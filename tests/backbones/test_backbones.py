@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.learners import BACKBONES
 from torch import Tensor, nn
 
-from fewshot.backbones import BACKBONES, Conv4, ResNet12
-from fewshot.backbones.resnet12 import DropBlock
+from fewshot.backbones.conv4 import Conv4
+from fewshot.backbones.resnet12 import DropBlock, ResNet12
 from fewshot.errors import UserError
 from fewshot.protocols import Backbone
 

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fewshot.backbones import Conv4, ResNet12, winograd
+from fewshot.backbones import winograd
+from fewshot.backbones.conv4 import Conv4
+from fewshot.backbones.resnet12 import ResNet12
 from fewshot.backbones.winograd import Winograd, WinogradConv2d, matrices, tile_edge, use_winograd
 from fewshot.errors import UserError
 

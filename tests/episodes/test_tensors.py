@@ -1,4 +1,4 @@
-"""Rows of episodes are the images that were drawn, with their labels."""
+"""Indices of episodes are those of the images that were drawn, with their labels."""
 
 import sys
 from dataclasses import replace
@@ -21,18 +21,24 @@ def drawn(source, count=4):
     return [draw_episode(0, source.split, i, source.class_sizes, SHAPE) for i in range(count)]
 
 
-def test_each_row_belongs_to_the_class_of_its_label():
+def test_each_image_belongs_to_the_class_of_its_label():
     source = make_source()
-    rows = episode_indices(drawn(source), source.class_starts)
-    class_of_row = np.arange(len(source.images_IHWC)) // source.class_sizes[0]
+    indices, query_y_TQ = episode_indices(drawn(source), source.class_starts)
+    class_of_image = np.arange(len(source.images_IHWC)) // source.class_sizes[0]
     for images, labels in (
-        (rows.support_TS, rows.support_y_TS),
-        (rows.query_TQ, rows.query_y_TQ),
+        (indices.support_TS, indices.support_y_TS),
+        (indices.query_TQ, query_y_TQ),
     ):
-        classes = np.take_along_axis(rows.class_ids_TN, labels, axis=1)
-        assert (class_of_row[images] == classes).all()
+        classes = np.take_along_axis(indices.class_ids_TN, labels, axis=1)
+        assert (class_of_image[images] == classes).all()
     for t in range(4):
-        assert not set(rows.support_TS[t]) & set(rows.query_TQ[t])
+        assert not set(indices.support_TS[t]) & set(indices.query_TQ[t])
+
+
+def test_what_adapts_is_given_no_query_label():
+    indices, query_y_TQ = episode_indices(drawn(make_source()), make_source().class_starts)
+    assert not any("query_y" in name for name in indices._fields)
+    assert not any(np.array_equal(part, query_y_TQ) for part in indices)
 
 
 def test_pixels_are_normalised_and_channels_last(cpu):
@@ -56,28 +62,28 @@ def test_normalising_leaves_the_pixels_alone_and_is_the_plain_formula_to_the_bit
 def test_smaller_images_show_the_same(cpu):
     """Halved, each pixel is about the mean of the four it stands for."""
     images = Images(make_source(noise=0), cpu)
-    rows, none, generator = np.arange(4), AUGMENTS["none"], torch.Generator()
-    full = images.augmented(rows, none, generator)
-    half = images.augmented(rows, none, generator, edge=8)
+    indices_I, none, generator = np.arange(4), AUGMENTS["none"], torch.Generator()
+    full = images.augmented(indices_I, none, generator)
+    half = images.augmented(indices_I, none, generator, edge=8)
     assert half.shape == (4, 3, 8, 8)
     assert half.is_contiguous(memory_format=torch.channels_last)
     expected = torch.nn.functional.avg_pool2d(full, 2)
     # Its triangle reaches a little over the four pixels' edges.
     assert torch.corrcoef(torch.stack([half.flatten(), expected.flatten()]))[0, 1] > 0.9
     assert half.mean() == pytest.approx(full.mean().item(), abs=0.02)
-    assert torch.equal(images.augmented(rows, none, generator, edge=16), full)
+    assert torch.equal(images.augmented(indices_I, none, generator, edge=16), full)
 
 
 def test_a_batch_holds_support_first(cpu):
     source = make_source()
     images = Images(source, cpu)
-    rows = episode_indices(drawn(source), source.class_starts)
-    batch = episode_batch(rows, images, AUGMENTS["none"], torch.Generator())
+    labelled = episode_indices(drawn(source), source.class_starts)
+    batch = episode_batch(labelled, images, AUGMENTS["none"], torch.Generator())
     assert batch.n_support == 6
     assert batch.x_TMCHW.shape == (4, 6 + 12, 3, 16, 16)
-    expected = images.normalized(images.pixels(rows.support_TS[2]))
+    expected = images.normalized(images.pixels(labelled.indices.support_TS[2]))
     assert torch.equal(batch.x_TMCHW[2, :6], expected)
-    assert batch.y_TM[1, 6:].tolist() == rows.query_y_TQ[1].tolist()
+    assert batch.y_TM[1, 6:].tolist() == labelled.query_y_TQ[1].tolist()
 
 
 def mapped(path, source, count=3000):
@@ -92,11 +98,11 @@ def test_pages_of_images_are_given_back_beyond_the_memory_they_may_take(tmp_path
     released = []
     monkeypatch.setattr("fewshot.machine.release_pages", lambda array: released.append(len(array)))
     rng = np.random.default_rng(1)
-    rows = [rng.integers(0, len(whole), 50) for _ in range(20)]
+    batches = [rng.integers(0, len(whole), 50) for _ in range(20)]
     for memory_gb, times in ((None, 0), (1.0, 0), (2e6 / 2**30, 20), (1e-9, 20)):
         released.clear()
         images = Images(replace(make_source(), images_IHWC=whole), cpu, memory_gb)
-        for some in rows:
+        for some in batches:
             assert np.array_equal(images.pixels(some).numpy(), whole[some])
         assert len(released) == times, memory_gb
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from helpers.learners import small_learner, ways_of
+from helpers.learners import LEARNERS, small_learner, ways_of
 from helpers.sources import IMAGE_SIZE, make_source, some_classes
 from torch.nn.functional import one_hot
 
@@ -13,7 +13,6 @@ from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.sampling import draw_episode, episodes_digest
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
-from fewshot.learners import LEARNERS
 from fewshot.protocols import FeatureLearner, Learner
 
 SCORING = Scoring(n_way=4, n_shot=2, n_query=3, episodes=12, episode_seed=5)
@@ -65,7 +64,7 @@ class Spy(Learner):
 
 @pytest.fixture
 def one_chunk(monkeypatch):
-    monkeypatch.setattr("fewshot.harness.evaluate.CHUNK_BYTES", {"cpu": 2**40})
+    monkeypatch.setattr("fewshot.harness.evaluate.ACTIVATION_BYTES", {"cpu": 2**40})
 
 
 def one_by_one(learner, source, scoring):
@@ -146,7 +145,7 @@ def test_chunks_do_not_matter(monkeypatch, chunk_bytes, on_images):
     if on_images:
         monkeypatch.setattr("fewshot.harness.evaluate.FeatureLearner", type("Never", (), {}))
     whole = score(learner, source)
-    monkeypatch.setattr("fewshot.harness.evaluate.CHUNK_BYTES", {"cpu": chunk_bytes})
+    monkeypatch.setattr("fewshot.harness.evaluate.ACTIVATION_BYTES", {"cpu": chunk_bytes})
     parts = score(learner, source)
     assert (parts.episodes.accuracy == whole.episodes.accuracy).all()
     assert parts.episodes.nll.to_numpy() == pytest.approx(whole.episodes.nll, rel=1e-4, abs=1e-5)
@@ -161,7 +160,7 @@ def test_predictions_are_kept_of_the_first_episodes_however_they_fall_into_chunk
 ):
     learner, source = make_learner("pixels"), make_source(noise=300)
     whole = score(learner, source, keep=SCORING.episodes).predictions
-    monkeypatch.setattr("fewshot.harness.evaluate.CHUNK_BYTES", {"cpu": chunk_bytes})
+    monkeypatch.setattr("fewshot.harness.evaluate.ACTIVATION_BYTES", {"cpu": chunk_bytes})
     parts = score(learner, source, keep=keep).predictions
     assert parts.equals(whole[whole.episode < keep].reset_index(drop=True))
     assert parts.episode.nunique() == min(keep, SCORING.episodes)
@@ -177,7 +176,7 @@ def test_keeping_predictions_changes_nothing_else(source):
 
 
 def test_small_chunks_hold_one_episode_each(source, monkeypatch):
-    monkeypatch.setattr("fewshot.harness.evaluate.CHUNK_BYTES", {"cpu": 1})
+    monkeypatch.setattr("fewshot.harness.evaluate.ACTIVATION_BYTES", {"cpu": 1})
     spy = Spy()
     score(spy, source)
     assert [len(x) for x, _, _ in spy.adapted] == [1] * SCORING.episodes

@@ -6,18 +6,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from helpers.learners import LEARNERS
 from helpers.sources import make_source, some_classes
 from helpers.trainings import SMALL, Script, Slow, Toy, make_learner, same_weights, trained_learners
 
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.tensors import Images
-from fewshot.harness import train as train_module
+from fewshot.harness import outer_loop
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.optimizers import lr_factor
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.harness.selection import DivergedError, curve_rows
 from fewshot.harness.train import train
-from fewshot.learners import LEARNERS
 from fewshot.machine import ProcessorSeconds
 
 CPU = torch.device("cpu")
@@ -280,8 +280,8 @@ def test_a_head_that_refuses_what_divergence_left_does_not_hide_it(train_source,
     """On a GPU losses arrive late; here they never do."""
     toy = ChecksItsInputs(losses={3: float("nan")})
     if late:
-        arrived = train_module.Losses.arrived
-        monkeypatch.setattr(train_module.Losses, "arrived", lambda *a: arrived(*a) and [])
+        arrived = outer_loop.Losses.arrived
+        monkeypatch.setattr(outer_loop.Losses, "arrived", lambda *a: arrived(*a) and [])
     with pytest.raises(DivergedError, match=r"\bby step 3\b"):
         run(toy, train_source, replace(SMALL, validations=1))
 

@@ -1,6 +1,10 @@
 """The batched head against scikit-learn, its own optimality conditions, and hard inputs."""
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from fewshot.heads import logistic, logistic_newton
+from fewshot.heads import logistic, logistic_newton, support
 
 
 def make_episodes(
@@ -111,6 +115,72 @@ def test_gradient_vanishes(
     assert head.bias_TN.sum(-1).abs().max() < 1e-9
 
 
+def shuffled(z_TSD: Tensor, y_TS: Tensor, n_way: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The same episodes with support, features and labels in another order, as sums are taken."""
+    g = torch.Generator().manual_seed(seed)
+    n_support, n_features = z_TSD.shape[1:]
+    order_S = torch.randperm(n_support, generator=g)
+    z_TSD = z_TSD[:, order_S][..., torch.randperm(n_features, generator=g)]
+    return z_TSD.contiguous(), torch.randperm(n_way, generator=g)[y_TS[:, order_S]]
+
+
+def rounds_otherwise(monkeypatch: pytest.MonkeyPatch, ulps: float) -> None:
+    """Let the logits of every Newton step be off by some ulps, as on another processor."""
+    plain, g = logistic_newton._descent, torch.Generator().manual_seed(0)
+
+    def descent(now: logistic_newton._Problems, c: float) -> logistic_newton._Descent:
+        noise_TSN = torch.randn(now.logits_TSN.shape, generator=g, dtype=torch.float64)
+        logits_TSN = now.logits_TSN * (1 + ulps * logistic_newton.EPS * noise_TSN)
+        return plain(now._replace(logits_TSN=logits_TSN), c)
+
+    monkeypatch.setattr(logistic_newton, "_descent", descent)
+
+
+# With a tolerance of 0, only the rounding of its own numbers can end the solver.
+@pytest.mark.parametrize("tolerance", [0.0, 1e-8])
+@pytest.mark.parametrize("ulps", [0.0, 4.0])
+@pytest.mark.parametrize("max_cg_steps", [1, logistic_newton.MAX_CG_STEPS, 1000])
+def test_every_order_of_summation_ends(
+    monkeypatch: pytest.MonkeyPatch, max_cg_steps: int, ulps: float, tolerance: float
+) -> None:
+    monkeypatch.setattr(logistic_newton, "MAX_CG_STEPS", max_cg_steps)
+    if ulps:
+        rounds_otherwise(monkeypatch, ulps)
+    for n_way, n_shot, n_features in [(5, 5, 640), (5, 8, 16), (3, 8, 4)]:
+        z_TSD, y_TS, _ = make_episodes(4, n_way, n_shot, n_features, 30.0)
+        for seed in range(4):
+            z_TSD, y_TS = shuffled(z_TSD, y_TS, n_way, seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                head = logistic.fit(z_TSD.double(), y_TS, n_way, c=2.0, tolerance=tolerance)
+            assert max(x.abs().max() for x in gradients(head, z_TSD, y_TS, 2.0)) < 1e-6
+
+
+SOLVES = """
+import sys, warnings, torch
+from test_logistic import logistic, make_episodes
+warnings.simplefilter("error")
+torch.set_num_threads(int(sys.argv[1]))
+for n_way, n_shot, n_features in [(5, 5, 640), (5, 8, 16), (3, 8, 4)]:
+    z_TSD, y_TS, _ = make_episodes(4, n_way, n_shot, n_features, 30.0)
+    logistic.fit(z_TSD.double(), y_TS, n_way, c=2.0, tolerance=0.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("threads", "other"),
+    [
+        ("1", {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}),
+        ("2", {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "COMPATIBLE"}),
+    ],
+)
+def test_other_processors_end_too(threads: str, other: dict[str, str]) -> None:
+    """Their instructions, with and without fused multiply-add, and one or two threads."""
+    environment = os.environ | other | {"OPENBLAS_CORETYPE": "NEHALEM", "OMP_NUM_THREADS": threads}
+    command = [sys.executable, "-c", SOLVES, threads]
+    subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parent)
+
+
 @pytest.mark.parametrize("norm", [1.0, 30.0])
 def test_a_batch_is_its_episodes_one_by_one(monkeypatch: pytest.MonkeyPatch, norm: float) -> None:
     z_TSD, y_TS, query_z_TQD = make_episodes(7, 5, 5, 64, norm)
@@ -118,7 +188,7 @@ def test_a_batch_is_its_episodes_one_by_one(monkeypatch: pytest.MonkeyPatch, nor
     alone_TQN = torch.cat(
         [probabilities(logistic.fit(z_TSD[[t]], y_TS[[t]], 5), query_z_TQD[[t]]) for t in range(7)]
     )
-    monkeypatch.setattr(logistic, "CHUNK_BYTES", {"cpu": 3 * 25 * 25 * 8})  # 3 episodes, 3, and 1
+    monkeypatch.setattr(support, "CHUNK_BYTES", {"cpu": 3 * 25 * 25 * 8})  # 3 episodes, 3, and 1
     chunks_TQN = probabilities(logistic.fit(z_TSD, y_TS, 5), query_z_TQD)
     torch.testing.assert_close(alone_TQN, whole_TQN, atol=2e-6, rtol=0.0)
     torch.testing.assert_close(chunks_TQN, whole_TQN, atol=2e-6, rtol=0.0)

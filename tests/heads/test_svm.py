@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fewshot.heads import svm
+from fewshot.heads import support, svm
 
 C, RIDGE = 0.1, 1.0
 needs_cvxpy = pytest.mark.skipif(
@@ -114,7 +114,7 @@ def test_the_gradient_is_that_of_finite_differences(n_way, n_shot):
 def test_episodes_in_chunks_and_alone_give_the_same(monkeypatch):
     z_TSD, y_TS = make(n_episodes=5)
     together = svm.fit(z_TSD, y_TS, 5).alpha_TSN
-    monkeypatch.setattr(svm, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(support, "CHUNK_BYTES", {"cpu": 1})
     assert torch.allclose(svm.fit(z_TSD, y_TS, 5).alpha_TSN, together, atol=1e-9)
 
 
@@ -161,8 +161,31 @@ def test_memory_is_that_of_kernels_and_alpha(monkeypatch):
     z_TSD, y_TS = make(n_way, n_shot, 8, n_episodes=n_episodes)
     z_TSD.requires_grad_()
     n_support = n_way * n_shot
-    monkeypatch.setattr(svm, "CHUNK_BYTES", 8 * 3 * n_way * n_support**2)  # three episodes
+    three_episodes = {"cpu": 8 * 3 * n_way * n_support**2}
+    monkeypatch.setattr(support, "CHUNK_BYTES", three_episodes)
     with LargestTensor() as largest:
         svm.fit(z_TSD, y_TS, n_way).alpha_TSN.square().sum().backward()
     assert n_episodes * n_support**2 <= largest.numel
     assert largest.numel <= n_episodes * n_support * (n_support + n_way)
+
+
+@pytest.mark.parametrize("ulps", [0.0, 4.0])
+@pytest.mark.parametrize("c", [0.1, 100.0])
+@pytest.mark.parametrize("kind", ["plain", "duplicated"])
+@pytest.mark.parametrize("norm", [1.0, 30.0, 1e3])
+def test_every_order_of_summation_converges(monkeypatch, norm, kind, c, ulps):
+    """Warnings are errors here. ulps: how far the solutions of linear systems are off besides."""
+    g, plain = torch.Generator().manual_seed(0), svm._System.solve
+
+    def solve(system, right_TSN):
+        return tuple(
+            x * (1 + ulps * 2.0**-52 * torch.randn(x.shape, generator=g, dtype=x.dtype))
+            for x in plain(system, right_TSN)
+        )
+
+    monkeypatch.setattr(svm._System, "solve", solve)
+    z_TSD, y_TS = make(5, 5, norm=norm, kind=kind, n_episodes=2)
+    for _ in range(4):
+        order_S, order_D = (torch.randperm(n, generator=g) for n in z_TSD.shape[1:])
+        z_TSD, y_TS = z_TSD[:, order_S][..., order_D].contiguous(), y_TS[:, order_S]
+        assert svm.fit(z_TSD, y_TS, 5, c, RIDGE).error_T.max() < 1e-6

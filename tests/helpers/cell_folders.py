@@ -23,7 +23,7 @@ def curve(*accuracies, seconds=10.0, images=1000):
 def on_disk(folder, *cells_and_curves):
     """Each cell with its curve, in the order of paths."""
     for cell, rows in cells_and_curves:
-        write_cell(folder / cell.run["cell"], cell.run, rows, cell.episodes, cell.disjoint)
+        write_cell(folder / cell.run.cell, cell.run, rows, cell.episodes, cell.disjoint)
     return read_cells(folder)
 
 

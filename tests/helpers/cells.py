@@ -1,12 +1,15 @@
 """Cells by hand, in memory."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.results.files import CellResult
+from fewshot.results.records import RunRecord
 from fewshot.runner.cells import Cell, Training
 
 PROTOCOL = {
@@ -68,4 +71,25 @@ def made_cell(
         {"accuracy": accuracies, "nll": 1.0, "adapt_ms": 0.25, "predict_ms": 0.5}
     )
     apart = None if disjoint is None else pd.DataFrame({"accuracy": disjoint})
-    return CellResult(Path("bench") / cell.id, run, episodes, apart)
+    return CellResult(Path("bench") / cell.id, RunRecord.from_json(run), episodes, apart)
+
+
+def altered(cell, changes) -> CellResult:
+    """The cell with other values in its run.json, by dotted keys: "training.spent.images"."""
+    run = json.loads(json.dumps(cell.run.json))
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        inner = run
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = value
+    return replace(cell, run=RunRecord.from_json(run))
+
+
+N = 80
+RNG = np.random.default_rng(0)
+BASE = RNG.uniform(0.3, 0.7, N)
+BETTER = BASE + 0.05 + RNG.normal(0, 0.02, N)
+ALIKE = BASE + RNG.normal(0, 0.02, N)
+THREE = [made_cell("low", *BASE), made_cell("high", *BETTER), made_cell("alike", *ALIKE)]
+"""Cells of one protocol: `high` is better than the others, which are alike."""

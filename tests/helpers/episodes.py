@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fewshot.backbones import Conv4
+from fewshot.backbones.conv4 import Conv4
 from fewshot.backbones.norm import BatchNorm
 from fewshot.protocols import EpisodeBatch
 

@@ -1,13 +1,14 @@
-"""A small made-up set of cells, and the tables of it that `tests/golden/` keeps.
+"""A small made-up set of cells, and its tables, which `tests/reporting/tables/golden/` keeps.
 
-`python tests/golden_tables.py` writes them again: look at the difference before it is committed.
+`PYTHONPATH=tests python tests/helpers/golden_tables.py` writes them again: look at the difference
+before you commit it.
 """
 
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 from helpers.paths import ROOT
 
 from fewshot.reporting.tables import COLUMNS, View, render
@@ -34,14 +35,14 @@ GOLDEN = {
 
 def timed(cell, others=None, warmup_s=None, cpu_s=None, peak_mb=None, **host):
     """The cell with what was measured about its times, on a machine that differs in `host`."""
-    where = {**cell.run["host"], "cores": 2, "driver": None, **host}
-    cell.run["host"] = where
-    cell.run["scoring"] = {"cpu_s": cpu_s, "others": others, "peak_memory_mb": peak_mb}
-    if cell.run["training"]:
+    where = {**cell.run.json["host"], "cores": 2, "driver": None, **host}
+    scoring = {"cpu_s": cpu_s, "others": others, "peak_memory_mb": peak_mb}
+    changes = {"host": where, "scoring": scoring}
+    if cell.run.training:
         measured = {"warmup_s": warmup_s, "cpu_s": cpu_s, "others": others}
-        cell.run["training"] |= {"host": where, "peak_memory_mb": peak_mb}
-        cell.run["training"]["spent"] |= measured
-    return cell
+        changes |= {f"training.spent.{key}": value for key, value in measured.items()}
+        changes |= {"training.host": where, "training.peak_memory_mb": peak_mb}
+    return altered(cell, changes)
 
 
 def curve(*accuracies, seconds=30.0):
@@ -69,20 +70,21 @@ def write_golden_cells(folder):
     reached, missed = curve(0.3, 0.5, 0.6), curve(0.3, 0.4, 0.45)
     made = []
     for shot, lift in ((1, 0), (5, 12)):
+        digest = str(shot)
         for seed in (0, 1):
-            cell = made_cell("protonet", *right(lift + seed), n_shot=shot, seed=seed, digest=shot)
+            cell = made_cell("protonet", *right(lift + seed), n_shot=shot, seed=seed, digest=digest)
             made.append((timed(cell, 0.01, 2.5, 170.0, 640), reached if seed else missed))
-        cell = made_cell("mtl", *right(lift + 4), n_shot=shot, label="50% & a_b|c", digest=shot)
+        cell = made_cell("mtl", *right(lift + 4), n_shot=shot, label="50% & a_b|c", digest=digest)
         made.append((timed(cell, 0.12, 3.0, 250.0, 700), reached))
-        cell = made_cell("pixels", *right(lift - 9), n_shot=shot, trained=False, digest=shot)
+        cell = made_cell("pixels", *right(lift - 9), n_shot=shot, trained=False, digest=digest)
         made.append((timed(cell, 0.0, peak_mb=512), []))
     gpu = {"gpu": "Big GPU", "driver": "550.1"}
-    options = {"transductive": True, "batch_norm": "query", "digest": 5, "train_s": 720.0}
+    options = {"transductive": True, "batch_norm": "query", "digest": "5", "train_s": 720.0}
     cell = made_cell("maml", *right(11), images=480_000, **options)
     made.append((timed(cell, 0.0, 31.0, 800.0, 2048, **gpu), missed))
-    cell = made_cell("protonet", *right(15), backbone="resnet12", digest=5, train_s=3600.0)
+    cell = made_cell("protonet", *right(15), backbone="resnet12", digest="5", train_s=3600.0)
     made.append((timed(cell, 0.02, 4.0, 7100.0, 1900, processor="Other"), reached))
-    cell = made_cell("protonet", *right(2), dataset="birds", digest=5, fingerprint="birds")
+    cell = made_cell("protonet", *right(2), dataset="birds", digest="5", fingerprint="birds")
     made.append((timed(cell, 0.01, 2.5, 170.0, 640), reached))
     for number, (cell, points) in enumerate(made):
         write_cell(folder / f"{number:02}", cell.run, points, cell.episodes)

@@ -6,7 +6,6 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from helpers.cells import made_cell
-from helpers.paths import ROOT
 
 from fewshot.data.splits import parse_split
 from fewshot.episodes.sampling import EpisodeShape, draw_episode, episodes_digest
@@ -14,8 +13,6 @@ from fewshot.results.files import read_cells, write_cell
 
 PER_CLASS = 24
 SPLIT = 'train = ["c0", "c1"]\nval = ["c2"]\ntest = ["c3", "c4", "c5", "c6"]\n'
-COMMITTED = ROOT / "results" / "cifar_fs"
-
 
 CURVE = [
     {"step": 1, "seconds": 10.5, "images": 1000, "loss": 1.0, "lr": 0.1, "val_accuracy": 0.25},
@@ -31,7 +28,7 @@ def digest_of(shape, sizes):
 def on_disk(cells, folder, curve=CURVE):
     """The cells as `read_cells` gives them; folders have numbers, as names may be anything."""
     for i, cell in enumerate(cells):
-        trained = cell.run["training"] is not None
+        trained = cell.run.training is not None
         lines = curve if trained else []
         write_cell(folder / f"{i:03}", cell.run, lines, cell.episodes, cell.disjoint, cell.examples)
     return read_cells(folder)
@@ -61,8 +58,8 @@ def scored_on(store, *learners, n_way=3, shots=(1, 5), fingerprint=None, digest=
 
 def answered(cell, kept=4, seed=0, sizes=(PER_CLASS,) * 4):
     """The cell with predictions of its first episodes, drawn at random, and their accuracies."""
-    rng, config = np.random.default_rng(seed), cell.run["config"]["scoring"]
-    shape = EpisodeShape(config["n_way"], config["n_shot"], config["n_query"])
+    rng, scoring = np.random.default_rng(seed), cell.run.config.scoring
+    shape = EpisodeShape(scoring.n_way, scoring.n_shot, scoring.n_query)
     accuracy, frames = cell.episodes["accuracy"].to_numpy().copy(), []
     for i in range(kept):
         labels = draw_episode(0, "test", i, sizes, shape).query_y_Q

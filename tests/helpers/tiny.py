@@ -48,6 +48,7 @@ learner = "transfer"
 """
 
 
+SHORT = BENCHMARK.replace("n_shot = [1, 5]", "n_shot = 1").replace('"transfer"', '"mtl"')
 BROKEN = BENCHMARK.replace('"protonet"', '"broken"')
 
 

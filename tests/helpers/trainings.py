@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from helpers.learners import small_learner, ways_of
+from helpers.learners import LEARNERS, small_learner, ways_of
 from torch import nn
 
 from fewshot.harness.recipe import Recipe
-from fewshot.learners import LEARNERS
+from fewshot.learners.protonet import ProtoNet
 from fewshot.protocols import Learner
 
 SMALL = Recipe(
@@ -88,3 +88,12 @@ def make_learner(name, filters=4):
 def same_weights(one, other):
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
+
+
+class Broken(ProtoNet):
+    """A learner whose loss raises."""
+
+    error: Exception = RuntimeError("no luck")
+
+    def loss(self, batch):
+        raise self.error

@@ -6,15 +6,21 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+from helpers.learners import LEARNERS
 from helpers.paths import ROOT
 from helpers.tiny import BENCHMARK, write_tiny
 
+from fewshot import options
 from fewshot.errors import UserError
-from fewshot.learners import LEARNERS, registry
 from fewshot.learners.protonet import ProtoNet
+from fewshot.learners.registry import LEARNER_REGISTRY
 
 PAGE = ROOT / "docs" / "adding_a_learner.md"
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
+
+
+def with_learner(spec):
+    return LEARNER_REGISTRY.include(spec, LEARNER_REGISTRY.load())
 
 
 @pytest.fixture
@@ -98,22 +104,22 @@ def test_a_mistake_is_one_line(fewshot, tmp_path, text, name, message):
 
 def test_an_unknown_name_suggests_one_that_is_known():
     with pytest.raises(UserError, match="did you mean 'protonet'"):
-        registry.with_learner("protonett")
+        with_learner("protonett")
 
 
 @pytest.fixture
 def entry_point(monkeypatch):
     def entry_point(name, value):
-        point = EntryPoint(name, value, registry.GROUP)
-        monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+        point = EntryPoint(name, value, LEARNER_REGISTRY.group)
+        monkeypatch.setattr(options, "entry_points", lambda group: [point])
 
     return entry_point
 
 
 def test_an_installed_package_offers_learners_by_name(entry_point, fewshot):
     entry_point("mine", "fewshot.learners.protonet:ProtoNet")
-    assert registry.known_learners() == {**LEARNERS, "mine": ProtoNet}
-    assert registry.with_learner("mine")[0] == "mine"
+    assert LEARNER_REGISTRY.load() == {**LEARNERS, "mine": ProtoNet}
+    assert with_learner("mine")[0] == "mine"
     assert "\nmine " in fewshot("list", "learners")[1]
 
 
@@ -128,19 +134,19 @@ def test_an_installed_package_offers_learners_by_name(entry_point, fewshot):
 def test_a_faulty_entry_point_is_named(entry_point, name, value, message):
     entry_point(name, value)
     with pytest.raises(UserError, match=message):
-        registry.known_learners()
+        LEARNER_REGISTRY.load()
 
 
 def test_the_suites_own_learners_have_no_digest_of_their_own():
-    assert registry.source_digest(ProtoNet) is None
+    assert options.source_digest(ProtoNet) is None
 
 
 def test_a_file_is_known_by_its_content(mine):
-    name, learners = registry.with_learner(f"{mine}:Matching")
-    one = registry.source_digest(learners[name])
-    assert registry.source_digest(registry.with_learner(f"{mine}:Matching")[1][name]) == one
+    name, learners = with_learner(f"{mine}:Matching")
+    one = options.source_digest(learners[name])
+    assert options.source_digest(with_learner(f"{mine}:Matching")[1][name]) == one
     mine.write_text(EXAMPLE + "\n")
-    assert registry.source_digest(registry.with_learner(f"{mine}:Matching")[1][name]) != one
+    assert options.source_digest(with_learner(f"{mine}:Matching")[1][name]) != one
 
 
 def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
@@ -148,5 +154,5 @@ def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
     (tmp_path / "neighbour_of_mine.py").write_text("TEMPERATURE = 2.0\n")
     source = f"from neighbour_of_mine import TEMPERATURE\n{EXAMPLE}"
     (tmp_path / "mine.py").write_text(source)
-    name, learners = registry.with_learner(f"{tmp_path / 'mine.py'}:Matching")
+    name, learners = with_learner(f"{tmp_path / 'mine.py'}:Matching")
     assert name in learners

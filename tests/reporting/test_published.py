@@ -1,10 +1,11 @@
 """Published numbers are data with a source and a degree of trust, and never measured ones."""
 
 import pytest
+from helpers.cells import made_cell
+from helpers.learners import BACKBONES, LEARNERS
 
-from fewshot.backbones import BACKBONES
-from fewshot.learners import LEARNERS
 from fewshot.reporting.published import published, published_numbers
+from fewshot.results.rows import table_rows
 
 DATASETS = {"cifar-fs", "fc100", "mini-imagenet", "tiered-imagenet"}
 
@@ -39,10 +40,12 @@ def test_five_shots_beat_one():
 
 
 def test_the_first_number_of_a_learner_is_shown():
-    found = published("protonet", "conv4", "mini-imagenet 5w5s")
+    (row,) = table_rows([made_cell("protonet", dataset="mini-imagenet")])
+    found = published(row, "mini-imagenet 5w5s")
     assert found in published_numbers()
     assert found.trust == "source"
 
 
 def test_what_nobody_published_is_none():
-    assert published("pixels", "conv4", "cifar-fs 5w5s") is None
+    (row,) = table_rows([made_cell("pixels", dataset="cifar-fs")])
+    assert published(row, "cifar-fs 5w5s") is None

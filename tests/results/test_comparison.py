@@ -1,31 +1,16 @@
 """Is the difference real: verdicts on made rows, and refusals where protocols differ."""
 
-import json
-from itertools import combinations
-
 import numpy as np
 import pytest
-from helpers.cells import made_cell
+from helpers.cells import ALIKE, BASE, BETTER, THREE, made_cell
 from helpers.commands import run_without_torch
 from scipy import stats
 
 from fewshot.errors import UserError
 from fewshot.reporting.comparison import render
-from fewshot.results.comparison import SIGNIFICANCE, compare, unbeaten
+from fewshot.results.comparison import SIGNIFICANCE, compare
 from fewshot.results.files import write_cell
-from fewshot.results.protocol import unlike
-from fewshot.results.rivals import Contrast, count_pairs
-from fewshot.results.rows import column_names, table_rows
-from fewshot.statistics.holm import holm
 from fewshot.statistics.paired import paired
-from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p
-
-N = 80
-RNG = np.random.default_rng(0)
-BASE = RNG.uniform(0.3, 0.7, N)
-BETTER = BASE + 0.05 + RNG.normal(0, 0.02, N)
-ALIKE = BASE + RNG.normal(0, 0.02, N)
-THREE = [made_cell("low", *BASE), made_cell("high", *BETTER), made_cell("alike", *ALIKE)]
 
 
 def test_a_pair_is_compared_over_the_same_episodes():
@@ -134,11 +119,7 @@ def test_rows_are_named_by_cell_learner_or_as_shown():
         made_cell("low", *BASE, c=2.0, label="c = 2"),
         made_cell("low", *BASE, backbone="resnet12"),
     ]
-    ids = {
-        c.run["config"]["label"]: c.run["cell"]
-        for c in cells
-        if c.run["cell"].startswith("made-conv4-low")
-    }
+    ids = {c.run.config.label: c.run.cell for c in cells if c.run.cell.startswith("made-conv4-low")}
     for name in (ids["c = 2"], "low (c = 2)", "low (c = 2)/conv4"):
         assert compare(cells, name, "high")[0].a == "low (c = 2)/conv4"
     with pytest.raises(UserError, match="several rows: 'low/conv4', 'low/resnet12'"):
@@ -190,170 +171,6 @@ def test_a_learner_is_better_where_its_trainings_are_too(spread, verdict):
     (found,) = compare(cells, "high", "low")
     assert found.holm_p <= SIGNIFICANCE
     assert found.verdict == verdict
-
-
-@pytest.mark.slow
-def test_among_equal_learners_none_loses_its_bold_more_often_than_said():
-    """The best of them is the best by chance: its lead over the last was chosen as the largest.
-
-    Of 300 tables of 8 equal learners at most 5 % may have a row that is beaten; 8.3 % is four
-    standard deviations above that, and correcting for seven tests alone gives 12 %.
-    """
-    rng, wrong = np.random.default_rng(5), 0
-    for _ in range(300):
-        rights = rng.binomial(75, 0.5, (8, 60))
-        rows = table_rows([made_cell(f"l{i}", *(own / 75)) for i, own in enumerate(rights)])
-        wrong += not all(unbeaten(rows).values())
-    assert wrong / 300 <= 0.083
-
-
-def test_pairs_that_may_be_compared_are_counted():
-    """Of many rows under few protocols, one of them untrained, and unlike numbers of images."""
-    options = [{}, {"batch_norm": "support"}, {"images": 12345 * 3}, {"images": 12345 * 9}]
-    cells = [made_cell(f"l{i}-{k}", *BASE, **o) for k, o in enumerate(options) for i in range(3)]
-    floor = made_cell("pixels", *BASE, trained=False, training_classes=None, selection=None)
-    rows = table_rows([*cells, floor])
-    scores = [row.scores["made 5w5s"] for row in rows]
-    one_by_one = sum(not unlike(a.protocol, b.protocol) for a, b in combinations(scores, 2))
-    assert 12 < one_by_one < len(list(combinations(scores, 2)))
-    assert count_pairs(rows, "made 5w5s") == one_by_one
-
-
-def test_p_of_counts_is_exact_and_drawn_otherwise():
-    counts = [made_cell("a", *(np.arange(10) / 75)), made_cell("b", *(np.arange(1, 11) / 75))]
-    assert compare(counts)[0].over_episodes.permutation_p == pytest.approx(2 / 2**10)
-    far = [made_cell("a", *BASE), made_cell("b", *(np.rint(BASE * 75) / 75 + 0.2))]
-    assert compare(far)[0].over_episodes.permutation_p >= 1 / 10_000
-
-
-def test_a_pair_is_shown_as_a_report_with_all_that_was_asked():
-    found = compare(THREE, "high", "low")
-    report = render(found, "text")
-    o = found[0].over_episodes
-    for part in (
-        "made 5w5s: high/conv4 less low/conv4",
-        f"{100 * o.mean:+.2f} ± {100 * o.ci95:.2f}",
-        "80 episodes",
-        "bootstrap",
-        "permutation    p = 0.0001",
-        f"{100 * o.resolvable:.2f} points",
-        f"{o.needed:,} episodes would",
-        "over seeds     +",
-        "no cell of these has disjoint episodes",
-        "verdict        high/conv4 is better on these episodes",
-    ):
-        assert part in report
-
-
-@pytest.mark.parametrize("form", ["text", "md"])
-def test_all_pairs_are_a_table_that_says_what_was_corrected(form):
-    table = " ".join(render(compare(THREE), form).split())
-    assert "Holm's correction for 3 tests" in table
-    assert table.count("is better on these episodes") == 2
-
-
-def test_json_holds_every_number_and_no_nan():
-    def refuse(constant):
-        raise AssertionError(f"{constant} is not JSON")
-
-    records = json.loads(render(compare(THREE), "json"), parse_constant=refuse)
-    assert [r["verdict"] for r in records] == [c.verdict for c in compare(THREE)]
-    assert records[0]["over_seeds"]["ci95"] is None
-    tested = compare(THREE)[0].over_episodes
-    assert records[0]["over_episodes"]["permutation_p"] == tested.permutation_p
-    assert records[0]["over_episodes"]["bootstrap"] == list(tested.bootstrap)
-
-
-def test_unbeaten_rows_are_those_of_equal_protocol_that_the_best_does_not_beat():
-    rows = table_rows([*THREE, made_cell("alone", *(BETTER + 0.1), n_query=5)])
-    found = {rows[i].learner: verdict for (i, _), verdict in unbeaten(rows).items()}
-    assert found == {"high": True, "low": False, "alike": False}
-
-
-def by_drawing(rows):
-    """`unbeaten` as its docstring has it, with every p drawn."""
-    tests, out = [], {}
-    for column in column_names(rows):
-        for i, row in enumerate(rows):
-            mine = row.scores.get(column)
-            others = [r.scores[column] for r in rows if r is not row and column in r.scores]
-            rivals = [
-                o for o in others if mine is not None and not unlike(o.protocol, mine.protocol)
-            ]
-            if rivals:
-                best = max(rivals, key=lambda score: score.accuracy_E.mean())
-                out[i, column] = True
-                if best.accuracy_E.mean() > mine.accuracy_E.mean():
-                    tests.append((i, column, best.accuracy_E - mine.accuracy_E))
-    p = [sign_flip_p(d_E[:, None], resamples=20_000)[0] for _, _, d_E in tests]
-    scores = [[row.scores[c] for row in rows if c in row.scores] for c in column_names(rows)]
-    family = sum(
-        not unlike(a.protocol, b.protocol) for own in scores for a, b in combinations(own, 2)
-    )
-    for (i, column, _), adjusted in zip(tests, holm(p, family), strict=True):
-        out[i, column] = adjusted > SIGNIFICANCE
-    return out
-
-
-@pytest.mark.parametrize("counts", [True, False])
-@pytest.mark.parametrize("n", [12, 400])
-def test_verdicts_are_those_of_drawn_permutations(counts, n):
-    """Of rows near each other and far from each other, whose p is bounded, computed or drawn."""
-    rng = np.random.default_rng(n)
-    cells = []
-    for shot in (1, 5):
-        base = rng.integers(20, 50, n)
-        for i, lift in enumerate((0, 0.2, 0.5, 1, 1.5, 2, 3, 20)):
-            right = base + np.rint(rng.normal(lift, 6, n)) + (0 if counts else 0.3 * rng.random(n))
-            cells.append(made_cell(f"l{i}", *(right / 75), n_shot=shot, digest=shot))
-    rows = table_rows(cells)
-    found = unbeaten(rows)
-    assert found == by_drawing(rows)
-    assert set(found.values()) == {True, False}
-
-
-def test_seeds_make_counts_too():
-    """Means over seeds are thirds of counts, and a row of two seeds stands beside one of three."""
-    rng = np.random.default_rng(3)
-    base = rng.integers(20, 50, 300)
-    cells = [
-        made_cell(name, *((base + np.rint(rng.normal(lift, 6, 300))) / 75), seed=seed)
-        for name, lift, seeds in (("two", 0, 2), ("three", 0.6, 3), ("one", 2, 1))
-        for seed in range(seeds)
-    ]
-    rows = table_rows(cells)
-    assert unbeaten(rows) == by_drawing(rows)
-    test = Contrast(0, "made 5w5s", *(row for row in rows if row.seeds > 1))
-    assert test.unit == 5 * 15 * 6
-    assert as_counts(test.differences, test.unit) is not None
-    assert as_counts(test.differences, test.unit // 2) is None
-
-
-@pytest.mark.parametrize(("aim", "beaten"), [(2.27, True), (2.23, False)])
-def test_a_bound_of_p_is_not_taken_for_p_where_it_does_not_decide(aim, beaten):
-    """The second of three pairs needs p <= 2.5 %; its p is near that, its bounds are far apart."""
-    n = 10_000
-    d_E = np.random.default_rng(0).integers(-5, 6, n)
-    wanted = round(aim * float(np.sqrt(np.square(d_E).sum()))) - d_E.sum()
-    d_E[np.flatnonzero(d_E == 0)[: abs(wanted)]] = np.sign(wanted)
-    low, high = p_bounds(d_E)
-    assert low < 0.025 < high
-    assert (exact_p(d_E) <= 0.025) == beaten
-    base = np.random.default_rng(1).integers(20, 40, n)
-    rights = {"best": base, "near": base - d_E, "far": base - 10}
-    rows = table_rows([made_cell(name, *(right / 75)) for name, right in rights.items()])
-    found = {rows[i].learner: verdict for (i, _), verdict in unbeaten(rows).items()}
-    assert found == {"best": True, "near": not beaten, "far": False}
-
-
-def test_no_permutation_is_drawn_for_counts(monkeypatch):
-    monkeypatch.setattr("fewshot.results.rivals.sign_flip_p", None)
-    rng = np.random.default_rng(0)
-    base = rng.integers(20, 50, 500)
-    cells = [
-        made_cell(f"l{i}", *((base + rng.integers(-5 + i, 6 + i, 500)) / 75)) for i in range(5)
-    ]
-    assert set(unbeaten(table_rows(cells)).values()) == {True, False}
 
 
 def test_a_comparison_needs_no_torch(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.cells import made_cell
 
 from fewshot.errors import UserError
 from fewshot.results.files import (
@@ -15,22 +16,13 @@ from fewshot.results.files import (
     is_complete,
     read_cells,
     read_curve,
-    read_training,
     write_cell,
     write_curve,
     write_json,
 )
+from fewshot.results.records import RunRecord
 
-RUN = {
-    "cell": "made-conv4-mine-5w1s-s0-0123abcd",
-    "config": {"label": "é"},
-    "dataset": {"name": "made", "fingerprint": "0"},
-    "episodes_digest": "0",
-    "protocol": {},
-    "training": None,
-    "host": {},
-    "git": None,
-}
+RUN = made_cell("mine", label="é", trained=False).run
 CURVE = [
     {"step": 5, "seconds": 0.1, "images": 40, "loss": 1.25, "lr": 0.1, "val_accuracy": 1 / 3},
     {"step": 10, "seconds": 0.3, "images": 80, "loss": 0.5, "lr": 1e-9, "val_accuracy": 0.75},
@@ -54,9 +46,13 @@ PREDICTIONS = pd.DataFrame(
 )
 
 
+def noted(**changes):
+    return RunRecord.from_json({**RUN.json, **changes})
+
+
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "bench" / RUN["cell"]
+    return tmp_path / "bench" / RUN.cell
 
 
 def files_below(path):
@@ -67,7 +63,7 @@ def test_a_cell_is_read_back_as_it_was_written(folder, tmp_path):
     write_cell(folder, RUN, CURVE, EPISODES)
     (cell,) = read_cells(tmp_path)
     assert cell.path == folder
-    assert cell.run == {"schema": SCHEMA, **RUN}
+    assert cell.run.json == {"schema": SCHEMA, **RUN.json}
     pd.testing.assert_frame_equal(cell.episodes, EPISODES, check_exact=True)
     assert read_curve(folder / "curve.csv") == CURVE
     assert files_below(folder) == sorted(CELL_FILES)
@@ -94,8 +90,8 @@ def test_predictions_are_read_back_where_there_are_any(folder, tmp_path):
 def test_cells_come_in_the_order_of_their_paths(folder, tmp_path):
     names = ["c", "a", "b"]
     for name in names:
-        write_cell(tmp_path / "bench" / name, {**RUN, "cell": name}, CURVE, EPISODES)
-    assert [cell.run["cell"] for cell in read_cells(tmp_path)] == sorted(names)
+        write_cell(tmp_path / "bench" / name, noted(cell=name), CURVE, EPISODES)
+    assert [cell.run.cell for cell in read_cells(tmp_path)] == sorted(names)
     assert len(read_cells(tmp_path / "bench" / "b")) == 1
 
 
@@ -111,7 +107,7 @@ def test_json_files_are_readable_and_end_in_a_newline(tmp_path):
     text = (tmp_path / "training.json").read_text()
     assert text.endswith("}\n")
     assert len(text.splitlines()) == 6
-    assert read_training(tmp_path) == {"id": "x", "spent": {"steps": 3}}
+    assert json.loads(text) == {"id": "x", "spent": {"steps": 3}}
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
@@ -120,7 +116,7 @@ def test_what_goes_wrong_while_writing_leaves_no_cell_and_the_old_one(
     folder, tmp_path, monkeypatch, error, there_before
 ):
     if there_before:
-        write_cell(folder, {**RUN, "note": "old"}, CURVE, EPISODES)
+        write_cell(folder, noted(note="old"), CURVE, EPISODES)
     before = files_below(tmp_path)
 
     def half_written(frame, path, **options):
@@ -129,22 +125,22 @@ def test_what_goes_wrong_while_writing_leaves_no_cell_and_the_old_one(
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", half_written)
     with pytest.raises(UserError if error is OSError else error):
-        write_cell(folder, {**RUN, "note": "new"}, CURVE, EPISODES)
+        write_cell(folder, noted(note="new"), CURVE, EPISODES)
     assert files_below(tmp_path) == before
     assert is_complete(folder) == there_before
     assert not [p for p in folder.parent.iterdir() if ".tmp-" in p.name]
     if there_before:
-        assert read_cells(tmp_path)[0].run["note"] == "old"
+        assert read_cells(tmp_path)[0].run.json["note"] == "old"
         pd.testing.assert_frame_equal(read_cells(tmp_path)[0].episodes, EPISODES)
 
 
 def test_an_older_cell_is_replaced_whole(folder, tmp_path):
-    write_cell(folder, {**RUN, "note": "old"}, CURVE, EPISODES)
+    write_cell(folder, noted(note="old"), CURVE, EPISODES)
     (folder / "stray.txt").write_text("of the old cell")
-    write_cell(folder, {**RUN, "note": "new"}, [], EPISODES[:2])
+    write_cell(folder, noted(note="new"), [], EPISODES[:2])
     (cell,) = read_cells(tmp_path)
-    assert (cell.run["note"], len(cell.episodes)) == ("new", 2)
-    assert files_below(tmp_path / "bench") == sorted(f"{RUN['cell']}/{f}" for f in CELL_FILES)
+    assert (cell.run.json["note"], len(cell.episodes)) == ("new", 2)
+    assert files_below(tmp_path / "bench") == sorted(f"{RUN.cell}/{f}" for f in CELL_FILES)
 
 
 @pytest.mark.parametrize("missing", CELL_FILES)

@@ -1,7 +1,7 @@
 """Which times may be held against each other, and which were disturbed."""
 
 import pytest
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 
 from fewshot.results.timing import (
     DISTURBED,
@@ -56,9 +56,9 @@ def test_words_say_what_is_there_and_nothing_else():
 
 def test_a_training_is_timed_where_it_ran_and_a_test_where_it_was_scored():
     cell = made_cell("mtl", train_s=80.0, precision="bf16")
-    cell.run["training"]["host"] = {**cell.run["host"], "gpu": "Big GPU", "driver": "1"}
-    cell.run["training"]["spent"]["others"] = 0.25
-    cell.run["scoring"] = {"others": 0.5}
+    host = {**cell.run.json["host"], "gpu": "Big GPU", "driver": "1"}
+    changes = {"training.host": host, "training.spent.others": 0.25, "scoring.others": 0.5}
+    cell = altered(cell, changes)
     training, test = training_time(cell.run), scoring_time(cell.run, 0.5)
     on_gpu = Machine("Abacus", None, None, 2, "Big GPU", "1", "2.6", "bf16")
     assert training == Timing(80.0, on_gpu, 0.25)

@@ -6,7 +6,7 @@ import pytest
 
 from fewshot.errors import UserError
 from fewshot.options import option
-from fewshot.runner.benchmark_file import OptionClasses, load_benchmark
+from fewshot.runner.benchmark_file import OptionClasses, parse_benchmark
 from fewshot.runner.cells import Cell
 
 
@@ -40,7 +40,7 @@ learner_options = { c = 2 }
 
 
 def load(text: str = TEXT, *settings: str) -> list[Cell]:
-    return load_benchmark("bench", text, OPTIONS, settings)
+    return parse_benchmark("bench", text, OPTIONS, settings)
 
 
 def test_seeds_and_shots_make_cells_that_share_trainings():

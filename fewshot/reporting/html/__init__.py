@@ -3,13 +3,12 @@
 Needs neither torch nor images; `plotly` and `jinja2` come with `pip install 'fewshot[report]'`.
 """
 
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from fewshot.data import DataSets
 from fewshot.errors import UserError
+from fewshot.files import new_file
 from fewshot.reporting.html.details import score_details
 from fewshot.reporting.html.examples import data_set_examples
 from fewshot.reporting.html.figures import figure_data, figure_rows
@@ -28,18 +27,12 @@ def write_report(
     Raises UserError where the page cannot be made, or `out` cannot be written.
     """
     page = render_report(cells, data_dir, datasets)
-    temporary = out.parent / f".{out.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
+    with new_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot write ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSets) -> str:
-    """The page as text: the same cells and the same images give the same bytes.
+    """Return the page as text: the same cells and the same images give the same bytes.
 
     data_dir: where images are looked for; episodes are shown of the data sets that are there.
     Raises UserError when plotly or jinja2 is not installed, or when cells that share a column come
@@ -52,13 +45,13 @@ def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSet
         raise UserError(f"{wanted}: run `pip install 'fewshot[report]'`") from error
     rows = table_rows(cells)
     return render_page(
-        benchmarks=sorted({str(cell.run["config"]["benchmark"]) for cell in cells}),
+        benchmarks=sorted({cell.run.config.benchmark for cell in cells}),
         n_cells=len(cells),
-        headline=headline_table(cells, rows),
-        figures=figure_data(cells, rows),
+        headline=headline_table(rows),
+        figures=figure_data(rows),
         figure_rows=figure_rows(rows),
         verdicts=pair_verdicts(cells, rows),
         published=published_lines(rows),
-        details=score_details(cells, rows),
-        examples=data_set_examples(cells, rows, data_dir, datasets),
+        details=score_details(rows),
+        examples=data_set_examples(rows, data_dir, datasets),
     )

@@ -1,4 +1,4 @@
-"""What each learner called each query image, of the episodes whose predictions a cell has kept.
+"""The answers of each learner: the labels it gave to query images, where a cell has kept them.
 
 Axes: see `fewshot.episodes.sampling`; M queries of a class.
 """
@@ -12,10 +12,11 @@ from fewshot.episodes.sampling import Episode
 from fewshot.errors import UserError
 from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
-from fewshot.results.rows import TableRow, column_names, column_of
+from fewshot.results.grouping import grouped
+from fewshot.results.rows import TableRow, column_names
 
 
-class Line(NamedTuple):
+class Answer(NamedTuple):
     """The labels 0..N-1 that one learner gave to the query images of a class."""
 
     name: str
@@ -23,18 +24,18 @@ class Line(NamedTuple):
 
 
 class Answers(NamedTuple):
-    """What the learners of a column called the query images of a class.
+    """The labels that the learners of a column gave to the query images of a class.
 
     right: how many of the lines got each of them right.
     """
 
     column: str
-    lines: Sequence[Line]
+    lines: Sequence[Answer]
     right: Sequence[int]
 
 
 class Kept(NamedTuple):
-    """A cell that a row has in a column. name: the row's; with the seed, where it has several."""
+    """A cell of a row in a column. name: the row's; with the seed, where it has several."""
 
     row: str
     column: str
@@ -42,64 +43,56 @@ class Kept(NamedTuple):
     cell: CellResult
 
 
-def kept_predictions(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[Kept]:
-    """The cells behind each score of the table, in its order."""
-    by_id = {cell.run["cell"]: (column_of(cell), cell) for cell in cells}
+def kept_predictions(rows: Sequence[TableRow]) -> list[Kept]:
+    """Return the cells behind each score of the table, column by column."""
     found = []
-    for row in rows:
-        name = row_name(row)
-        for cell_id in dict.fromkeys(row.cell_ids):
-            column, cell = by_id[cell_id]
-            seed = f", seed {cell.run['config']['training']['seed']}" if row.seeds > 1 else ""
-            found.append(Kept(name, column, name + seed, cell))
-    columns = {column: place for place, column in enumerate(column_names(rows))}
-    return sorted(found, key=lambda kept: columns[kept.column])
+    for column in column_names(rows):
+        for row in (row for row in rows if column in row.scores):
+            name = row_name(row)
+            for cell in row.scores[column].cells:
+                seed = f", seed {cell.run.config.training.seed}" if row.seeds > 1 else ""
+                found.append(Kept(name, column, name + seed, cell))
+    return found
 
 
 def answers_of(kept: Sequence[Kept], number: int, episode: Episode, label: int) -> list[Answers]:
-    """By column, what was called the queries of the class `label` of episode `number`.
+    """Return by column the answers to the queries of the class `label` of episode `number`.
 
     Raises UserError where a cell's predictions are not of this episode.
     """
-    lines: dict[str, list[Line]] = {}
     places_M = np.flatnonzero(episode.query_y_Q == label)
-    for each in kept:
-        predicted_Q = _predicted(each.cell, number, episode)
-        if predicted_Q is not None:
-            line = Line(each.name, predicted_Q[places_M].tolist())
-            lines.setdefault(each.column, []).append(line)
-    return [
-        Answers(
-            column,
-            found,
-            [sum(line.predicted[m] == label for line in found) for m in range(len(places_M))],
-        )
-        for column, found in lines.items()
-    ]
+    out = []
+    for column, of_column in grouped(kept, lambda each: each.column).items():
+        predicted = ((each.name, _predicted(each.cell, number, episode)) for each in of_column)
+        lines = [Answer(name, p_Q[places_M].tolist()) for name, p_Q in predicted if p_Q is not None]
+        right = [sum(line.predicted[m] == label for line in lines) for m in range(len(places_M))]
+        if lines:
+            out.append(Answers(column, lines, right))
+    return out
 
 
 def without_predictions(kept: Sequence[Kept], wanted: int) -> list[str]:
-    """Rows that have not kept the predictions of the first `wanted` episodes; with the columns
-    where they have not, if they have elsewhere.
+    """Return the rows that lack predictions of some of the first `wanted` episodes.
+
+    A row that has kept them in other columns is told with the shapes where it has not.
     """
-    columns: dict[str, dict[str, bool]] = {}
-    for each in kept:
-        has = each.cell.examples is not None and each.cell.examples["episode"].nunique() >= wanted
-        of_row = columns.setdefault(each.row, {})
-        of_row[each.column] = of_row.get(each.column, True) and has
-    return [
-        name if not any(has.values()) else f"{name} ({', '.join(_lacking(has))})"
-        for name, has in columns.items()
-        if not all(has.values())
-    ]
+    out = []
+    for name, of_row in grouped(kept, lambda each: each.row).items():
+        columns = dict.fromkeys(each.column for each in of_row)
+        lacks = dict.fromkeys(each.column for each in of_row if not _has_kept(each, wanted))
+        shapes = ", ".join(column.split()[1] for column in lacks)
+        if lacks:
+            out.append(name if len(lacks) == len(columns) else f"{name} ({shapes})")
+    return out
 
 
-def _lacking(has: dict[str, bool]) -> list[str]:
-    return [column.split()[1] for column, kept in has.items() if not kept]
+def _has_kept(each: Kept, wanted: int) -> bool:
+    examples = each.cell.examples
+    return examples is not None and examples["episode"].nunique() >= wanted
 
 
 def _predicted(cell: CellResult, number: int, episode: Episode) -> np.ndarray | None:
-    """The labels given to the queries of an episode, None where they are not kept."""
+    """Return the labels given to the queries of an episode, None where they are not kept."""
     if cell.examples is None:
         return None
     of_episode = cell.examples[cell.examples["episode"] == number].sort_values("query")
@@ -114,6 +107,6 @@ def _predicted(cell: CellResult, number: int, episode: Episode) -> np.ndarray | 
     )
     if not fits:
         raise UserError(
-            f"{cell.run['cell']}: the predictions it has kept are not those of episode {number}"
+            f"{cell.run.cell}: the predictions it has kept are not those of episode {number}"
         )
     return predicted_Q

@@ -1,13 +1,13 @@
-"""What is behind each score: configuration, protocol, budget and provenance of its cells."""
+"""The details behind each score: configuration, protocol, budget and provenance of its cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fewshot.reporting.html.headline import anchor
 from fewshot.results.comparison import row_name
-from fewshot.results.files import CellResult
-from fewshot.results.rows import Score, TableRow, column_names, column_of
+from fewshot.results.records import RunRecord
+from fewshot.results.rows import Score, TableRow, column_names
 from fewshot.units import percent
 
 DEFAULT = "default"
@@ -20,7 +20,7 @@ GROUPS = {
     "host": "Machine of the test",
     "git": "Commit of the test",
 }
-"""Records of run.json that have a heading of their own; the others stand under the cell."""
+"""The parts of run.json that have a heading of their own; the others stand under the cell."""
 
 
 class Fact(NamedTuple):
@@ -40,7 +40,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class CellDetails:
-    """All that run.json says of one cell. settings: those that someone set stand first."""
+    """The whole run.json of one cell. settings: those that someone set stand first."""
 
     cell: str
     groups: Mapping[str, Sequence[Fact]]
@@ -49,7 +49,7 @@ class CellDetails:
 
 @dataclass(frozen=True)
 class ScoreDetails:
-    """What is behind a score. intervals: its mean and interval over each kind of repetition."""
+    """The details of a score. intervals: its mean and interval over each kind of repetition."""
 
     anchor: str
     title: str
@@ -57,20 +57,15 @@ class ScoreDetails:
     cells: Sequence[CellDetails]
 
 
-def score_details(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[ScoreDetails]:
-    """For each score of the table, in its order."""
-    by_id = {cell.run["cell"]: (column_of(cell), cell) for cell in cells}
+def score_details(rows: Sequence[TableRow]) -> list[ScoreDetails]:
+    """Return the details of each score of the table, in its order."""
     columns = column_names(rows)
     return [
         ScoreDetails(
             anchor=anchor(i, j),
             title=f"{row_name(row)} on {column}",
             intervals=_intervals(row.scores[column]),
-            cells=[
-                _cell_details(cell)
-                for of_cell, cell in (by_id[cell_id] for cell_id in row.cell_ids)
-                if of_cell == column
-            ],
+            cells=[_cell_details(cell.run) for cell in row.scores[column].cells],
         )
         for i, row in enumerate(rows)
         for j, column in enumerate(columns)
@@ -86,28 +81,27 @@ def _intervals(score: Score) -> dict[str, str]:
     }
 
 
-def _cell_details(cell: CellResult) -> CellDetails:
-    run = cell.run
-    own = {key: run[key] for key in run if key not in (*GROUPS, "config", "origins", "schema")}
+def _cell_details(run: RunRecord) -> CellDetails:
+    told = run.json
+    own = {key: told[key] for key in told if key not in (*GROUPS, "config", "origins", "schema")}
     groups = {"Cell": list(_flat(own))}
-    groups |= {title: list(_flat(run[key])) for key, title in GROUPS.items() if key in run}
-    return CellDetails(run["cell"], groups, _settings(run))
+    groups |= {title: list(_flat(told[key])) for key, title in GROUPS.items() if key in told}
+    return CellDetails(run.cell, groups, _settings(run))
 
 
-def _settings(run: Mapping[str, Any]) -> list[Setting]:
-    """Names are those of origins: what belongs to the training carries no prefix."""
-    origins = run.get("origins", {})
-    config = {**run["config"]["training"], **run["config"]}
+def _settings(run: RunRecord) -> list[Setting]:
+    """Return the configuration by the names of its origins: a training's keys have no prefix."""
+    config = {**run.json["config"]["training"], **run.json["config"]}
     del config["training"]
     found = [
-        Setting(key, value, origins.get("seeds" if key == "seed" else key, ""))
+        Setting(key, value, run.origins.get("seeds" if key == "seed" else key, ""))
         for key, value in _flat(config)
     ]
     return sorted(found, key=lambda setting: setting.origin in (DEFAULT, ""))
 
 
 def _flat(value: object, name: str = "") -> Iterator[Fact]:
-    """The leaves of nested records, by their path."""
+    """Yield the leaves of nested records, by their path."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))

@@ -1,7 +1,7 @@
 """Real episodes of the test split as pictures, with what each learner made of them.
 
-Which images an episode has is a function of (seed, split, number), so it is drawn again here; the
-accuracy on it is row `number` of each cell. Axes: see `fewshot.episodes.sampling`.
+The images of an episode are a function of (seed, split, number), so it is drawn again here; the
+accuracy on it is episode score `number` of each cell. Axes: see `fewshot.episodes.sampling`.
 """
 
 import io
@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -28,15 +28,17 @@ from fewshot.reporting.html.answers import (
 )
 from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
-from fewshot.results.rows import TableRow, column_names, column_of, dataset_in, shape_of
+from fewshot.results.grouping import grouped
+from fewshot.results.records import RunRecord
+from fewshot.results.rows import TableRow, shape_of
 from fewshot.units import letter
 
 IN_ALL, AT_MOST = 6, 4
-"""Episodes on the page, and of one data set: pictures are most of what the page weighs."""
+"""The most episodes on the page, and of one data set: pictures are most of the page's weight."""
 LOSSLESS_PX = 48
 """Larger images are shown as JPEG, which is five times smaller and looks the same."""
 DATA_FOLDER = "the data folder"
-"""What the page calls it: a path says nothing to readers on another machine."""
+"""The page's name for it: a path says nothing to readers on another machine."""
 
 
 class Outcome(NamedTuple):
@@ -48,8 +50,9 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassExample:
-    """A class of an episode, its images as data URIs. letter: what stands for it. query: not in
-    the order of learners, who get all queries of an episode mixed. answers: what they called them.
+    """A class of an episode, its images as data URIs. letter: what stands for it.
+
+    query: its images alone; learners get all queries of an episode mixed. answers: their labels.
     """
 
     letter: str
@@ -87,7 +90,7 @@ class DataSetExamples:
 
 
 class _Group(NamedTuple):
-    """What columns share whose episodes differ in the number of shots alone."""
+    """Columns whose episodes differ in the number of shots alone, by what they share."""
 
     dataset: str
     seed: int
@@ -96,37 +99,34 @@ class _Group(NamedTuple):
 
 
 def data_set_examples(
-    cells: Sequence[CellResult], rows: Sequence[TableRow], data_dir: Path, datasets: DataSets
+    rows: Sequence[TableRow], data_dir: Path, datasets: DataSets
 ) -> list[DataSetExamples]:
-    """Examples of each data set that the rows have, in the order of the table.
+    """Return examples of each data set that the rows have, in the order of the table.
 
     Raises UserError where a cell's predictions are not of its episodes.
     """
-    cell_of = {column_of(cell): cell for cell in cells}
-    groups: dict[_Group, dict[str, CellResult]] = {}
-    for column in column_names(rows):
-        scoring = cell_of[column].run["config"]["scoring"]
-        group = _Group(
-            dataset_in(column), scoring["episode_seed"], scoring["n_way"], scoring["n_query"]
-        )
-        groups.setdefault(group, {})[column] = cell_of[column]
+    kept = kept_predictions(rows)
+    groups = grouped(kept, lambda each: _group_of(each.cell))
     wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))
-    kept = kept_predictions(cells, rows)
     return [
-        _examples(group, found, rows, kept, data_dir, datasets, wanted)
-        for group, found in groups.items()
+        _examples(group, rows, own, data_dir, datasets, wanted) for group, own in groups.items()
     ]
+
+
+def _group_of(cell: CellResult) -> _Group:
+    config, scoring = cell.run.config, cell.run.config.scoring
+    return _Group(config.scored_on, scoring.episode_seed, scoring.n_way, scoring.n_query)
 
 
 def _examples(
     group: _Group,
-    cells: dict[str, CellResult],
     rows: Sequence[TableRow],
     kept: Sequence[Kept],
     data_dir: Path,
     datasets: DataSets,
     wanted: int,
 ) -> DataSetExamples:
+    cells = {each.column: each.cell for each in kept}
     columns = list(cells)
     try:
         test = open_source(group.dataset, "test", data_dir, datasets, draw=False)
@@ -138,7 +138,6 @@ def _examples(
     shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
     wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
     drawn = [draw_episode(group.seed, "test", i, test.class_sizes, shape) for i in range(wanted)]
-    kept = [each for each in kept if each.column in cells]
     examples = [
         Example(i, _classes(i, episode, test, kept), _outcomes(i, columns, rows))
         for i, episode in enumerate(drawn)
@@ -156,21 +155,21 @@ def _examples(
     )
 
 
-def _refuse_others(run: dict[str, Any], test: EpisodeSource) -> None:
-    """Raises UserError unless these images, and these episodes, are those that were scored."""
-    if test.fingerprint != run["dataset"]["fingerprint"]:
+def _refuse_others(run: RunRecord, test: EpisodeSource) -> None:
+    """Raise UserError unless these images, and these episodes, are those that were scored."""
+    if test.fingerprint != run.dataset.fingerprint:
         raise UserError(
             f"the images of {test.dataset} here (fingerprint {test.fingerprint}) are "
-            f"not those that were scored ({run['dataset']['fingerprint']})"
+            f"not those that were scored ({run.dataset.fingerprint})"
         )
-    scoring = run["config"]["scoring"]
-    shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
+    scoring = run.config.scoring
+    shape = EpisodeShape(scoring.n_way, scoring.n_shot, scoring.n_query)
     digest = episodes_digest(
-        draw_episode(scoring["episode_seed"], "test", i, test.class_sizes, shape)
-        for i in range(scoring["episodes"])
+        draw_episode(scoring.episode_seed, "test", i, test.class_sizes, shape)
+        for i in range(scoring.episodes)
     )
-    if digest != run["episodes_digest"]:
-        raise UserError(f"the episodes drawn here are not those of {run['cell']}")
+    if digest != run.episodes_digest:
+        raise UserError(f"the episodes drawn here are not those of {run.cell}")
 
 
 def _classes(
@@ -189,7 +188,7 @@ def _classes(
 
 
 def _outcomes(number: int, columns: Sequence[str], rows: Sequence[TableRow]) -> list[Outcome]:
-    """Rows that have a score in one of the columns."""
+    """Return the accuracies on an episode of the rows that have a score in one of the columns."""
     return [
         Outcome(
             row_name(row),

@@ -1,21 +1,24 @@
-"""What the interactive figures draw, as plain values; `assets/figures.js` draws it.
+"""The interactive figures as plain values, which `assets/figures.js` draws.
 
-Accuracies are in %. Only what a figure shows is here, never rows of episodes.
+Accuracies are in %. Only what a figure shows is here, never single episode scores.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fewshot.errors import UserError
 from fewshot.reporting.plots.points import Point, main_machine, may_lead, points_of
 from fewshot.results.comparison import row_name
-from fewshot.results.files import CellResult, read_curve
+from fewshot.results.curves import validations_of
+from fewshot.results.files import CellResult
+from fewshot.results.grouping import grouped
 from fewshot.results.rows import TableRow, column_names, protocol_letters
+from fewshot.results.timing import mean_time
 from fewshot.units import count, duration, percent
 
 COLOURS, SYMBOLS = 8, 7
-"""How many of each the page has: no factor in common, so rows share both only after 56."""
+"""The page's numbers of each: no factor in common, so rows share both only after 56."""
 DIGITS = 6
 
 
@@ -29,12 +32,12 @@ class FigureRow:
 
 
 def figure_rows(rows: Sequence[TableRow]) -> list[FigureRow]:
-    """One for each row of the table, in its order."""
+    """Return a switch for each row of the table, in its order."""
     return [FigureRow(row_name(row), i % COLOURS, i % SYMBOLS) for i, row in enumerate(rows)]
 
 
-def figure_data(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> dict[str, Any]:
-    """Points of accuracy against cost, and validation curves; all that plotly is given.
+def figure_data(rows: Sequence[TableRow]) -> dict[str, Any]:
+    """Return the points of accuracy against cost, and the validation curves, for plotly.
 
     fullest: the column with most rows, which is shown first.
     """
@@ -43,13 +46,13 @@ def figure_data(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> dict[s
         "columns": columns,
         "fullest": max(columns[::-1], key=lambda c: sum(c in row.scores for row in rows)),
         "rows": [vars(row) for row in figure_rows(rows)],
-        "points": _points(cells, rows),
-        "curves": _curves(cells, rows),
+        "points": _points(rows),
+        "curves": _curves(rows),
     }
 
 
-def _points(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[dict[str, Any]]:
-    points, letters = points_of(cells, rows), protocol_letters(rows)
+def _points(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
+    points, letters = points_of(rows), protocol_letters(rows)
     machines = {
         column: main_machine([p.machine for p in points if p.column == column])
         for column in column_names(rows)
@@ -62,8 +65,8 @@ def _points(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[dict[
             "ci95": _rounded(100 * p.interval.ci95),
             "costs": {
                 "train_s": _rounded(p.seconds) if p.train_s else None,
-                "images": p.row.images,
-                "adapt_ms": _rounded(p.row.adapt_ms),
+                "images": p.row.costs.images,
+                "adapt_ms": _rounded(_episode_ms(p)),
             },
             # Times of another machine lead no front; images are alike on any.
             "leads": {
@@ -77,14 +80,19 @@ def _points(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[dict[
     ]
 
 
+def _episode_ms(p: Point) -> float:
+    time = mean_time(p.row.costs.episode_times)
+    return 1000 * time.seconds if time else math.nan
+
+
 def _words(p: Point, letter: str) -> list[str]:
-    """Lines of the hover label below the name."""
+    """Return the lines of the hover label below the name."""
     trained = f"{duration(p.seconds).text} on {p.machine}" if p.train_s else "none"
     lines = [
         f"{percent(*p.interval).text} %",
         f"training {trained}",
-        f"images seen {count(p.row.images).text}",
-        f"{p.row.adapt_ms:.2f} ms to adapt and predict an episode",
+        f"images seen {count(p.row.costs.images).text}",
+        f"{_episode_ms(p):.2f} ms to adapt and predict an episode",
         f"protocol {letter}, seeds {p.row.seeds}",
     ]
     if p.row.transductive:
@@ -92,44 +100,29 @@ def _words(p: Point, letter: str) -> list[str]:
     return lines
 
 
-def _curves(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[dict[str, Any]]:
-    """One for each training that was validated, with the rows it stands behind."""
-    by_id = {cell.run["cell"]: cell for cell in cells}
-    behind: dict[str, list[int]] = {}
-    cell_of: dict[str, CellResult] = {}
-    for i, row in enumerate(rows):
-        for cell in (by_id[cell_id] for cell_id in row.cell_ids):
-            if cell.run["training"]:
-                training = cell.run["training"]["id"]
-                behind.setdefault(training, []).append(i)
-                cell_of.setdefault(training, cell)
-    found = [_curve(cell_of[training], sorted(set(places))) for training, places in behind.items()]
-    return [curve for curve in found if curve["accuracy"]]
+def _curves(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
+    """Return the curve of each training that was validated, with the rows it stands behind."""
+    behind = [(place, cell) for place, row in enumerate(rows) for cell in row.costs.trained]
+    shared = grouped(behind, lambda found: found[1].run.training and found[1].run.training.id)
+    curves = (_curve(found[0][1], [place for place, _ in found]) for found in shared.values())
+    return [curve for curve in curves if curve is not None]
 
 
-def _curve(cell: CellResult, places: list[int]) -> dict[str, Any]:
-    training = cell.run["config"]["training"]
-    recipe, seed = training["recipe"], training["seed"]
-    rows = [row for row in _read(cell) if row["val_accuracy"] == row["val_accuracy"]]
+def _curve(cell: CellResult, places: list[int]) -> dict[str, Any] | None:
+    """Return the curve of a cell's training; None for one that was never validated."""
+    found, training = validations_of(cell), cell.run.config.training
+    if found is None:
+        return None
     return {
         "rows": places,
-        "dataset": training["dataset"],
-        "words": [f"seed {seed}, validated at {recipe['val_n_way']}w{recipe['val_n_shot']}s"],
-        "train_s": [_rounded(row["seconds"]) for row in rows],
-        "images": [int(row["images"]) for row in rows],
-        "accuracy": [_rounded(100 * row["val_accuracy"]) for row in rows],
+        "dataset": training.dataset,
+        "words": ["seed {}, validated at {}w{}s".format(training.seed, *found.shape)],
+        "train_s": [_rounded(seconds) for seconds in found.seconds_V],
+        "images": [int(images) for images in found.images_V],
+        "accuracy": [_rounded(100 * accuracy) for accuracy in found.accuracy_V],
     }
 
 
-def _read(cell: CellResult) -> list[Mapping[str, Any]]:
-    path = cell.path / "curve.csv"
-    try:
-        rows = read_curve(path)
-        return [{key: row[key] for key in ("seconds", "images", "val_accuracy")} for row in rows]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-
-
 def _rounded(value: float) -> float | None:
-    """Few digits, for a small page; nan, which JSON has not, as None."""
+    """Return a number of few digits, for a small page; None for nan, which JSON has not."""
     return None if value != value else float(f"{value:.{DIGITS}g}")

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import Costs, Value, at_shape, largest_shape
+from fewshot.reporting.tables.costs import Value, largest_shape
 from fewshot.reporting.tables.layout import machine_letters, marked
 from fewshot.reporting.tables.notes import accuracy_notes, commit_note, scoring_note, timing_notes
 from fewshot.results.comparison import unbeaten
-from fewshot.results.files import CellResult
 from fewshot.results.protocol import protocol_words
+from fewshot.results.records import Shape
 from fewshot.results.rows import (
     TableRow,
     column_names,
@@ -17,7 +17,7 @@ from fewshot.results.rows import (
     protocol_letters,
     protocol_of,
 )
-from fewshot.results.timing import Machine, Timing
+from fewshot.results.timing import Costs, Machine, Timing
 from fewshot.units import Entry, number, percent
 
 OF_EPISODES = "ms/episode"
@@ -29,15 +29,16 @@ COSTS = {
     "MB, training": (costs.training_mb, OF_MEMORY),
     "MB, test": (costs.scoring_mb, OF_MEMORY),
 }
-"""Heading -> what stands below it, and what that is."""
+"""Heading -> the value below it, and its meaning."""
 SEEDS = "seeds"
 HEADINGS = {**{name: note for name, (_, note) in COSTS.items()}, SEEDS: "training seeds"}
 
 
 @dataclass(frozen=True)
 class ScoreEntry:
-    """A score in the table. unbeaten: not beaten by the best of its protocol. anchor: its details;
-    None for a hole.
+    """A score in the table. unbeaten: whether the best of its protocol does not beat it.
+
+    anchor: the id of its details; None for a hole.
     """
 
     entry: Entry
@@ -47,11 +48,9 @@ class ScoreEntry:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table; letter: of its protocol. costs: as in `HEADINGS`."""
+    """A table row as the page shows it. letter: its protocol's. costs: as in `HEADINGS`."""
 
-    name: str
-    backbone: str
-    transductive: bool
+    row: TableRow
     letter: str
     scores: tuple[ScoreEntry, ...]
     costs: tuple[Entry, ...]
@@ -59,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Headline:
-    """The table and its footnotes. protocols: what is behind each letter, beyond what is shared."""
+    """The table and its footnotes. protocols: in words by letter, beyond what all share."""
 
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -70,23 +69,19 @@ class Headline:
     notes: tuple[str, ...]
 
 
-def headline_table(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Headline:
-    """The table of these rows, which are those of `cells`."""
+def headline_table(rows: Sequence[TableRow]) -> Headline:
+    """Return the table of these rows."""
     columns, letters = column_names(rows), protocol_letters(rows)
     best = unbeaten(rows)
-    by_id = {cell.run["cell"]: cell for cell in cells}
-    behind = [Costs(tuple(by_id[cell_id] for cell_id in row.cell_ids)) for row in rows]
-    shape = largest_shape(behind)
-    values = [_costs(own, shape) for own in behind]
+    shape = largest_shape(row.costs for row in rows)
+    values = [_costs(row.costs, shape) for row in rows]
     machines = machine_letters(_timings(values))
     lines = tuple(
         Line(
-            name=row.name,
-            backbone=row.backbone,
-            transductive=row.transductive,
-            letter=letters[i],
-            scores=tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
-            costs=(
+            row,
+            letters[i],
+            tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
+            (
                 *(_entry(value, machines) for value in values[i]),
                 Entry(row.seeds_behind(row.scores), row.seeds),
             ),
@@ -101,12 +96,12 @@ def headline_table(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Hea
         shared=shared,
         protocols=protocols,
         holes=sum(score.anchor is None for line in lines for score in line.scores),
-        notes=_notes(cells, values, any(best.values())),
+        notes=_notes(rows, values, any(best.values())),
     )
 
 
 def anchor(row: int, column: int) -> str:
-    """The id of the details of a score, by its places."""
+    """Return the id of the details of a score, by the places of its row and column."""
     return f"score-{row}-{column}"
 
 
@@ -120,15 +115,15 @@ def _score(
     return ScoreEntry(percent(*interval), best.get((i, column), False), anchor(i, j))
 
 
-def _costs(behind: Costs, shape: tuple[int, int] | None) -> list[Value]:
-    of_episodes = at_shape(behind, shape)
+def _costs(behind: Costs, shape: Shape | None) -> list[Value]:
+    of_episodes = behind.at_shape(shape)
     return [
         value(of_episodes if name == OF_EPISODES else behind) for name, (value, _) in COSTS.items()
     ]
 
 
 def _entry(value: Value, machines: Mapping[Machine, str]) -> Entry:
-    """As in `fewshot table`: a time says on which machine it was taken, and if it was disturbed."""
+    """Return a value as `fewshot table` shows it: a time with its machine and its mark."""
     key = value.key if isinstance(value.key, int | float) else None
     return Entry(marked(value, machines), key)
 
@@ -138,7 +133,7 @@ def _timings(values: Sequence[Sequence[Value]]) -> list[Timing]:
 
 
 def _footnotes(rows: Sequence[TableRow], letters: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """What all protocols share, and what each letter stands for beyond it."""
+    """Return in words what all protocols share, and what each letter stands for beyond it."""
     by_letter = {mark: protocol_of(row) for mark, row in zip(letters, rows, strict=True)}
     shared, own = protocol_differences(rows)
     apart = {mark: protocol_words(p, own) for mark, p in by_letter.items()}
@@ -146,9 +141,10 @@ def _footnotes(rows: Sequence[TableRow], letters: Sequence[str]) -> tuple[str, d
 
 
 def _notes(
-    cells: Sequence[CellResult], values: Sequence[Sequence[Value]], bold: bool
+    rows: Sequence[TableRow], values: Sequence[Sequence[Value]], bold: bool
 ) -> tuple[str, ...]:
-    """What the numbers are, on what machines they were measured and at which commits."""
+    """Return the sentences about the numbers, their machines and their commits."""
+    cells = [cell for row in rows for cell in row.cells]
     timings = _timings(values)
     has_parts = any(value.is_part for line in values for value in line)
     return (

@@ -1,9 +1,9 @@
-"""What others published, beside what was measured here."""
+"""Published numbers beside those measured here."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from fewshot.reporting.published import Published, published_numbers
+from fewshot.reporting.published import Published, may_stand_beside, published_numbers
 from fewshot.results.rows import TableRow, column_names
 from fewshot.statistics.intervals import Interval
 from fewshot.units import Entry, number, percent, signed
@@ -15,26 +15,22 @@ TRUST = {
 }
 
 
-@dataclass(frozen=True)
-class PublishedLine:
+class PublishedLine(NamedTuple):
     """A published number, and the row measured here that it is held against, if there is one.
 
-    gap: measured less published, in points.
+    name: the row's, or the learner's. gap: measured less published, in points.
     """
 
-    column: str
+    number: Published
     name: str
-    backbone: str
     measured: Entry
     published: Entry
     gap: Entry
-    source: str
     trust: str
-    note: str
 
 
 def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
-    """Every number published in the columns of these rows, in the order of the columns.
+    """Return every number published in the columns of these rows, in the order of the columns.
 
     Each stands beside every row of its learner and backbone, or beside a hole. Learners that were
     trained on another data set than the column's are held against none.
@@ -49,13 +45,7 @@ def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
 
 
 def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLine]:
-    own = [
-        row
-        for row in rows
-        if (row.learner, row.backbone) == (found.learner, found.backbone)
-        and found.column in row.scores
-        and not row.scores[found.column].is_cross_domain
-    ]
+    own = [row for row in rows if may_stand_beside(found, row)]
     for row in own:
         yield _line(found, row.name, row.scores[found.column].interval())
     if not own:
@@ -64,13 +54,10 @@ def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLin
 
 def _line(found: Published, name: str, measured: Interval | None) -> PublishedLine:
     return PublishedLine(
-        column=found.column,
-        name=name,
-        backbone=found.backbone,
-        measured=number(None, "") if measured is None else percent(*measured),
-        published=percent(found.accuracy, found.ci95, digits=1),
-        gap=signed(None if measured is None else measured.mean - found.accuracy, digits=1),
-        source=found.source,
-        trust=TRUST[found.trust],
-        note=found.note,
+        found,
+        name,
+        number(None, "") if measured is None else percent(*measured),
+        percent(found.accuracy, found.ci95, digits=1),
+        signed(None if measured is None else measured.mean - found.accuracy, digits=1),
+        TRUST[found.trust],
     )

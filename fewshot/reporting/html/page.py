@@ -17,7 +17,7 @@ JSON_OPTIONS = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
 
 
 def render_page(**content: Any) -> str:
-    """The page with this content; whatever it holds stays text."""
+    """Return the page with this content; whatever it holds stays text."""
     environment = Environment(
         loader=PackageLoader("fewshot.reporting.html", "assets"),
         autoescape=True,
@@ -38,7 +38,7 @@ def render_page(**content: Any) -> str:
 
 
 def _policy(scripts: list[str]) -> str:
-    """Nothing may be loaded from anywhere, and no script may run but these, known by their hash.
+    """Return a policy: nothing may be loaded, and only these scripts, by their hash, may run.
 
     Styles are free: plotly sets its own as it draws.
     """

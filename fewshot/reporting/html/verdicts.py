@@ -16,12 +16,12 @@ from fewshot.results.files import CellResult
 from fewshot.results.protocol import unlike
 from fewshot.results.rows import TableRow, column_names
 from fewshot.statistics.permutation import RESAMPLES
-from fewshot.units import Entry, difference, number, signed
+from fewshot.units import Entry, difference, number, p_value, signed
 
 MOST_PAIRS = 2000
 """More would fill a page that nobody reads."""
 MOST_DRAWS = 1e10
-"""Tests x resamples x episodes: some five seconds on one core."""
+"""The most tests x resamples x episodes: they take some five seconds on one core."""
 
 
 class Word(NamedTuple):
@@ -59,7 +59,10 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """lines: all pairs. skipped: why there are none, else "". tests: how many share Holm's."""
+    """The verdicts on all pairs. skipped: why there are none, else "".
+
+    tests: the number of those that share Holm's correction.
+    """
 
     lines: Sequence[PairLine]
     matrices: Sequence[Matrix]
@@ -69,7 +72,7 @@ class Verdicts:
 
 
 def pair_verdicts(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Verdicts:
-    """What `fewshot compare` finds for all pairs, unless these are too many for a page."""
+    """Return what `fewshot compare` finds for all pairs, unless these are too many for a page."""
     if skipped := _too_many(rows):
         return Verdicts([], [], 0, SIGNIFICANCE, skipped)
     found = compare(cells)
@@ -83,7 +86,7 @@ def pair_verdicts(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Verd
 
 
 def _too_many(rows: Sequence[TableRow]) -> str:
-    """Why there is nothing to show, or ""."""
+    """Return why there is nothing to show, or ""."""
     pairs = [
         (one.scores[column], other.scores[column])
         for column in column_names(rows)
@@ -105,8 +108,7 @@ def _line(c: Comparison) -> PairLine:
     if c.over_episodes is None or c.holm_p is None:
         return PairLine(c.column, c.a, c.b, hole, hole, c.verdict)
     found = difference(c.over_episodes.mean, c.over_episodes.ci95)
-    p = number(c.holm_p, f"{c.holm_p:.4f}" if c.holm_p >= 0.0001 else "< 0.0001")
-    return PairLine(c.column, c.a, c.b, found, p, c.verdict)
+    return PairLine(c.column, c.a, c.b, found, p_value(c.holm_p), c.verdict)
 
 
 def _matrix(column: str, rows: Sequence[TableRow], found: Sequence[Comparison]) -> Matrix:
@@ -119,14 +121,15 @@ def _matrix(column: str, rows: Sequence[TableRow], found: Sequence[Comparison]) 
 
 
 def _words(c: Comparison) -> tuple[Word, Word]:
-    """The verdict on `a` as seen from it, and that on `b`."""
+    """Return the verdict on `a` as seen from it, and that on `b`."""
     if c.over_episodes is None or c.holm_p is None:
         return NOT_COMPARED, NOT_COMPARED
     mean = c.over_episodes.mean
-    here, there = signed(mean).text, signed(-mean).text
-    if c.holm_p > SIGNIFICANCE:
-        alike = Word("alike", "no difference found", "")
-        return alike._replace(difference=here), alike._replace(difference=there)
-    better, worse = Word("better", "better", ""), Word("worse", "worse", "")
-    first, second = (better, worse) if mean > 0 else (worse, better)
-    return first._replace(difference=here), second._replace(difference=there)
+    return _word(mean, c.holm_p), _word(-mean, c.holm_p)
+
+
+def _word(mean: float, p: float) -> Word:
+    if p > SIGNIFICANCE:
+        return Word("alike", "no difference found", signed(mean).text)
+    kind = "better" if mean > 0 else "worse"
+    return Word(kind, kind, signed(mean).text)

@@ -65,5 +65,5 @@ def draw_figures(
 
 
 def _file_name(dataset: str) -> str:
-    """As benchmark files are named; a name from a file must not lead out of the folder."""
+    """Return a data set's name as benchmark files have it: it must not lead out of the folder."""
     return "".join(c if c.isalnum() else "_" for c in dataset)

@@ -3,38 +3,34 @@
 Axes: V validations of a training, G points of a grid. Accuracies are fractions.
 """
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fewshot.reporting.plots.points import Point, machine_of
-from fewshot.results.curves import first_hit, validations_of
+from fewshot.reporting.plots.points import Point
+from fewshot.results.curves import Validations, first_hit, validations_of
 from fewshot.results.files import CellResult
+from fewshot.results.grouping import grouped
+from fewshot.results.timing import training_time
 
 Spent = Literal["seconds", "images"]
-"""What a curve runs over: seconds of training, or images seen in it."""
+"""The x axis of a curve: seconds of training, or images seen in it."""
 
 
 @dataclass(frozen=True)
-class Curve:
-    """What one training met at each of its validations.
+class Curve(Validations):
+    """The validations of one training, with the name of the row it stands for.
 
-    name: of the row it stands for. shape: ways and shots of the validation episodes. budget_s:
-    seconds of the whole training.
+    budget_s: seconds of the whole training.
     """
 
     name: str
     dataset: str
-    shape: tuple[int, int]
     seed: int
-    seconds_V: np.ndarray
-    images_V: np.ndarray
-    accuracy_V: np.ndarray
     budget_s: float
     machine: str
 
@@ -59,44 +55,39 @@ class Reach:
 
     @property
     def median_s(self) -> float:
-        """Over seeds, a miss counting as inf: so inf where half of them missed."""
+        """The median over seeds. A miss counts as inf: so it is inf where half of them missed."""
         return median(self.seconds)
 
     @property
     def hits(self) -> int:
-        """How many seeds met it."""
+        """The number of seeds that met it."""
         return sum(math.isfinite(s) for s in self.seconds)
 
 
-def curves_of(cells: Sequence[CellResult], points: Sequence[Point]) -> list[Curve]:
-    """The curve of each training that was validated, in the order of `points`.
+def curves_of(points: Sequence[Point]) -> list[Curve]:
+    """Return the curve of each training that was validated, in the order of `points`.
 
     Cells of several rows may share a training: it is named by the shortest of their names.
     Raises UserError where a curve.csv is not what its name says.
     """
-    names = {cell_id: point.name for point in points for cell_id in point.cell_ids}
-    by_id = {cell.run["cell"]: cell for cell in cells if cell.run["training"]}
-    by_training: dict[str, list[CellResult]] = {}
-    for cell in (by_id[cell_id] for cell_id in names if cell_id in by_id):
-        by_training.setdefault(cell.run["training"]["id"], []).append(cell)
+    named = [(point.name, cell) for point in points for cell in point.score.cells]
+    shared = grouped(named, lambda found: found[1].run.training and found[1].run.training.id)
     found = []
-    for shared in by_training.values():
-        name = min((names[c.run["cell"]] for c in shared), key=lambda n: (len(n), n))
-        if (curve := _read(shared[0], name)) is not None:
-            found.append((curve, shared))
+    for training, users in shared.items():
+        name = min((name for name, _ in users), key=lambda n: (len(n), n))
+        cells = [cell for _, cell in users]
+        if training and (curve := _read(cells[0], name)) is not None:
+            found.append((curve, cells))
     return _told_apart(found)
 
 
-def by_name(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
-    """The seeds of each name."""
-    found: dict[str, list[Curve]] = {}
-    for curve in curves:
-        found.setdefault(curve.name, []).append(curve)
-    return found
+def by_name(curves: Iterable[Curve]) -> dict[str, list[Curve]]:
+    """Return the seeds of each name."""
+    return grouped(curves, lambda curve: curve.name)
 
 
 def band(seeds: Sequence[Curve], over: Spent) -> Band:
-    """Seeds together, where all of them run: linear between validations.
+    """Return seeds together over the x that all of them have: linear between validations.
 
     One seed keeps its own validations, and the band has no width.
     """
@@ -110,9 +101,9 @@ def band(seeds: Sequence[Curve], over: Spent) -> Band:
 
 
 def default_target(curves: Sequence[Curve]) -> float:
-    """The level of the weakest: the smallest, over names, of the best validation accuracy.
+    """Return the level of the weakest: the smallest, over names, of the best validation accuracy.
 
-    Of several seeds, the median of their best ones.
+    Several seeds have the median of their best ones.
     """
     return min(
         median(float(curve.accuracy_V.max()) for curve in seeds)
@@ -121,7 +112,7 @@ def default_target(curves: Sequence[Curve]) -> float:
 
 
 def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
-    """When each name first met the target, soonest first; then the misses, nearest first."""
+    """Return when each name first met the target, soonest first; then misses, nearest first."""
     best = {n: max(c.accuracy_V.max() for c in seeds) for n, seeds in by_name(curves).items()}
     found = [
         Reach(
@@ -136,30 +127,25 @@ def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
 
 
 def _read(cell: CellResult, name: str) -> Curve | None:
-    """None for a training that was never validated."""
-    found = validations_of(cell)
-    if found is None:
+    """Return the curve of a cell's training; None for one that was never validated."""
+    found, time = validations_of(cell), training_time(cell.run)
+    if found is None or time is None:
         return None
-    training = cell.run["config"]["training"]
+    training = cell.run.config.training
     return Curve(
+        **vars(found),
         name=name,
-        dataset=training["dataset"],
-        shape=found.shape,
-        seed=training["seed"],
-        seconds_V=found.seconds_V,
-        images_V=found.images_V,
-        accuracy_V=found.accuracy_V,
-        budget_s=cell.run["training"]["spent"]["train_s"],
-        machine=machine_of(cell.run),
+        dataset=training.dataset,
+        seed=training.seed,
+        budget_s=time.seconds,
+        machine=time.machine.place,
     )
 
 
 def _told_apart(found: Sequence[tuple[Curve, Sequence[CellResult]]]) -> list[Curve]:
-    """Trainings of one name that differ in more than their seed are named with their shapes."""
-    setups: dict[tuple[str, str, tuple[int, int]], set[str]] = {}
-    for curve, cells in found:
-        key = (curve.name, curve.dataset, curve.shape)
-        setups.setdefault(key, set()).add(_setup(cells[0].run))
+    """Return the curves; those of one name that differ in more than their seed get their shapes."""
+    like = grouped(found, lambda one: (one[0].name, one[0].dataset, one[0].shape))
+    setups = {key: {cells[0].run.training_setup for _, cells in same} for key, same in like.items()}
     return [
         _with_shapes(curve, cells)
         if len(setups[curve.name, curve.dataset, curve.shape]) > 1
@@ -168,13 +154,7 @@ def _told_apart(found: Sequence[tuple[Curve, Sequence[CellResult]]]) -> list[Cur
     ]
 
 
-def _setup(run: Mapping[str, Any]) -> str:
-    training = run["config"]["training"]
-    return json.dumps({k: v for k, v in training.items() if k != "seed"}, sort_keys=True)
-
-
 def _with_shapes(curve: Curve, cells: Sequence[CellResult]) -> Curve:
-    scorings = [cell.run["config"]["scoring"] for cell in cells]
-    shapes = sorted({(s["n_way"], s["n_shot"]) for s in scorings})
-    shown = ", ".join(f"{way}w{shot}s" for way, shot in shapes)
+    shapes = sorted({cell.run.config.scoring.shape for cell in cells})
+    shown = ", ".join("{}w{}s".format(*shape) for shape in shapes)
     return replace(curve, name=f"{curve.name} for {shown}")

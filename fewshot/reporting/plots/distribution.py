@@ -1,4 +1,4 @@
-"""How the accuracies of single test episodes are distributed."""
+"""The distribution of the accuracies of single test episodes."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ TAIL = 0.05
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     if not facts.points:
         return "no test episodes"
     names = list({point.place: point.name for point in facts.points}.values())
@@ -46,7 +46,7 @@ def draw(facts: FigureData) -> Figure | str:
 
 
 def shares(accuracy_E: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of bins and the share of episodes in each.
+    """Return the edges of bins and the share of episodes in each.
 
     An episode of Q queries has Q + 1 possible accuracies: each has a bin of its own, or, where
     they are many, so many of them in a row have one.
@@ -60,18 +60,19 @@ def shares(accuracy_E: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray
 
 def _panel(axes: Axes, column: str, facts: FigureData, names: Sequence[str], first: bool) -> None:
     points = facts.of_column(column)
-    lanes = list({point.place: None for point in facts.points})
     name_lanes(axes, names, shown=first)
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy of an episode (%)")
     axes.set_xlim(-1, 101)
     axes.axvline(100 / shape_of(column)[0], color=GREY, linestyle=(0, (1, 2)), linewidth=1.0)
-    found = {point.place: shares(point.score.accuracy_E, point.queries) for point in points}
-    peak = max(share.max() for _, share in found.values())
-    by_place = {point.place: point for point in points}
-    for lane, place in enumerate(lanes):
+    found = {
+        point.place: (point, *shares(point.score.accuracy_E, point.queries)) for point in points
+    }
+    peak = max(share.max() for _, _, share in found.values())
+    for lane, place in enumerate(dict.fromkeys(point.place for point in facts.points)):
         if place in found:
-            _lane(axes, lane, by_place[place], found[place][0], found[place][1] / peak)
+            point, edges, share = found[place]
+            _lane(axes, lane, point, edges, share / peak)
         else:
             axes.annotate(HOLE, (50, lane), ha="center", va="center")
 

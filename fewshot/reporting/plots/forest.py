@@ -12,8 +12,10 @@ from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
 from fewshot.reporting.plots.points import Point
 from fewshot.reporting.plots.scales import column_title
 from fewshot.reporting.plots.style import PALETTE, Page, draw_page, shown_name
-from fewshot.results.protocol import unlike
+from fewshot.results.grouping import grouped
+from fewshot.results.rivals import best_rivals
 from fewshot.statistics.intervals import Interval, mean_ci95
+from fewshot.units import difference
 
 NUMBERS = 0.95  # inches right of the panel, for differences in figures
 
@@ -25,16 +27,17 @@ class Contrast(NamedTuple):
     """
 
     point: Point
+    best: Point
     difference: Interval
     beaten: bool
 
 
 Sections = dict[int, list[Contrast]]
-"""By the place of the best row: those that are held against it."""
+"""The rows that are held against a best row, by its place."""
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     columns = {column: sections_of(facts, column) for column in facts.columns}
     columns = {column: sections for column, sections in columns.items() if sections}
     if not columns:
@@ -58,31 +61,23 @@ def draw(facts: FigureData) -> Figure | str:
 
 
 def sections_of(facts: FigureData, column: str) -> Sections:
-    """Each row that has a better one of its protocol, under the best such; best ones first."""
+    """Return the rows that have a better one of their protocol, under the best such one."""
     points = facts.of_column(column)
-    by_place = {point.place: point for point in points}
-    found: Sections = {}
-    for point in points:
-        rivals = [
-            p
-            for p in points
-            if p is not point and not unlike(p.score.protocol, point.score.protocol)
-        ]
-        best = max(rivals, key=lambda p: p.interval.mean, default=point)
-        if best.interval.mean <= point.interval.mean or len(point.score.accuracy_E) < 2:
-            continue
-        difference = mean_ci95(point.score.accuracy_E - best.score.accuracy_E)
-        beaten = not facts.unbeaten.get((point.place, column), True)
-        found.setdefault(best.place, []).append(Contrast(point, difference, beaten))
-    best_first = sorted(found, key=lambda place: -by_place[place].interval.mean)
-    return {place: sorted(found[place], key=lambda h: -h.difference.mean) for place in best_first}
+    contrasts = []
+    for i, j in best_rivals([point.row for point in points], column).items():
+        point, best = points[i], points[j]
+        if best.score.mean > point.score.mean:
+            difference = mean_ci95(point.score.accuracy_E - best.score.accuracy_E)
+            beaten = not facts.unbeaten.get((point.place, column), True)
+            contrasts.append(Contrast(point, best, difference, beaten))
+    contrasts.sort(key=lambda c: (-c.best.score.mean, -c.difference.mean))
+    return grouped(contrasts, lambda contrast: contrast.best.place)
 
 
 def _panel(axes: Axes, column: str, facts: FigureData, sections: Sections) -> None:
-    by_place = {point.place: point for point in facts.of_column(column)}
     lanes: list[Contrast | Point] = []
-    for place, held in sections.items():
-        lanes += [by_place[place], *held]
+    for held in sections.values():
+        lanes += [held[0].best, *held]
     name_lanes(axes, ["" if isinstance(lane, Point) else lane.point.name for lane in lanes])
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy less that of the best row of its protocol (percentage points)")
@@ -99,13 +94,13 @@ def _panel(axes: Axes, column: str, facts: FigureData, sections: Sections) -> No
 
 
 def _left_end(held: Sequence[Contrast]) -> float:
-    """Of the axis: the farthest interval of a trained row; untrained ones may lie far outside."""
+    """Return the farthest interval of a trained row; untrained ones may lie far outside."""
     trained = [h for h in held if h.point.train_s] or held
     return min(-0.5, *(100 * (h.difference.mean - h.difference.ci95) for h in trained))
 
 
 def _right_end(held: Sequence[Contrast]) -> float:
-    """Of the intervals that reach beyond the best row's own mean."""
+    """Return the farthest end of an interval that reaches beyond the best row's own mean."""
     ends = (100 * (h.difference.mean + h.difference.ci95) for h in held)
     return max((end for end in ends if not math.isnan(end)), default=0.0)
 
@@ -139,7 +134,7 @@ def _lane(axes: Axes, lane: int, held: Contrast, low: float) -> None:
             mean, lane, xerr=half, fmt="o", color=color, markerfacecolor=face, capsize=2, zorder=3
         )
     axes.annotate(
-        f"{mean:+.2f} ± {half:.2f}".replace("-", "−"),
+        difference(*held.difference, signed_zero=True).text,
         (1, lane),
         (72 * NUMBERS - 6, 0),
         xycoords=("axes fraction", "data"),

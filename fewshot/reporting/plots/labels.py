@@ -1,4 +1,4 @@
-"""Where labels go, so that none lies on another: pure functions of boxes, in points.
+"""Places for labels, so that none lies on another: pure functions of boxes, in points.
 
 Axes: N labels.
 """
@@ -57,7 +57,7 @@ def place(
     obstacles: Sequence[Box],
     lines: Sequence[Box] = (),
 ) -> list[Placed | None]:
-    """A place for each label near its anchor, the first ones first; None where there is none.
+    """Return a place for each label near its anchor, the first ones first; None where none is free.
 
     No label lies on another one, on an obstacle or on a leader, nor outside the bounds. One that
     is not plainly nearest to its own anchor gets a leader. lines: thin boxes that are avoided
@@ -84,9 +84,9 @@ def place(
 def spread(
     wanted: Sequence[float], heights: Sequence[float], low: float, high: float
 ) -> list[float]:
-    """Middles of labels one above another, moved as little as possible so that none overlap.
+    """Return the middles of labels one above another, moved so little that none overlap.
 
-    In sum of squares; within `low` and `high` as far as they fit there.
+    The sum of squares is least; they are within `low` and `high` as far as they fit there.
     """
     order = np.argsort(wanted, kind="stable")
     sizes = np.asarray(heights, dtype=np.float64)[order] + GAP
@@ -100,12 +100,12 @@ def spread(
 
 
 def overlap(a: Box, b: Box) -> bool:
-    """Whether two boxes share more than an edge."""
+    """Return whether two boxes share more than an edge."""
     return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
 
 
 class _Taken:
-    """What a label has to keep clear of."""
+    """The boxes, lines and points that a label has to keep clear of."""
 
     def __init__(
         self,
@@ -122,19 +122,19 @@ class _Taken:
         self.others_N2 = np.array(others, dtype=np.float64).reshape(-1, 2)
 
     def hits(self, box: Box) -> bool:
-        """Whether a label's box lies on something."""
+        """Return whether a label's box lies on something."""
         on_box = _near(box, self.boxes_N4) or _near(box, self.lines_N4)
         return on_box or any(_crosses(leader, box) for leader in self.leaders)
 
     def is_nearest(self, box: Box, distance: float) -> bool:
-        """Whether a label so far from its own anchor is clearly farther from all others."""
+        """Return whether a label so far from its anchor is clearly farther from all others."""
         x0, y0, x1, y1 = box
         x_N, y_N = self.others_N2.T
         away_N = np.hypot(x_N - np.clip(x_N, x0, x1), y_N - np.clip(y_N, y0, y1))
         return bool(np.all(away_N > distance + CLEARLY))
 
     def blocks(self, start: tuple[float, float], end: tuple[float, float]) -> bool:
-        """Whether a leader would run over a label, another point or another leader."""
+        """Return whether a leader would run over a label, another point or another leader."""
         line = np.array([start, end])
         if any(_lines_cross(line, leader) for leader in self.leaders):
             return True
@@ -147,7 +147,7 @@ class _Taken:
 def _first_free(
     anchor: tuple[float, float], size: tuple[float, float], bounds: Box, taken: _Taken
 ) -> Placed | None:
-    """The first candidate that needs no leader, else the first that does."""
+    """Return the first free candidate that needs no leader, else the first that does."""
     with_leader = None
     for box in _candidates(anchor, size):
         if not _inside(box, bounds) or taken.hits(box):
@@ -167,13 +167,10 @@ def _candidates(anchor: tuple[float, float], size: tuple[float, float]) -> Itera
     (x, y), (width, height) = anchor, size
     for distance in DISTANCES:
         for right, up in DIRECTIONS:
-            middle = (x + right * (distance + width / 2), y + up * (distance + height / 2))
-            yield Box(
-                middle[0] - width / 2,
-                middle[1] - height / 2,
-                middle[0] + width / 2,
-                middle[1] + height / 2,
-            )
+            middle_x = x + right * (distance + width / 2)
+            middle_y = y + up * (distance + height / 2)
+            x0, y0 = middle_x - width / 2, middle_y - height / 2
+            yield Box(x0, y0, middle_x + width / 2, middle_y + height / 2)
 
 
 def _inside(box: Box, bounds: Box) -> bool:
@@ -188,15 +185,12 @@ def _near(box: Box, taken_N4: np.ndarray) -> bool:
 
 
 def _nearest(box: Box, point: tuple[float, float]) -> tuple[float, float]:
-    """The point of a box that is nearest to a point."""
-    return (
-        min(max(point[0], box.x0), box.x1),
-        min(max(point[1], box.y0), box.y1),
-    )
+    """Return the point of a box that is nearest to a point."""
+    return min(max(point[0], box.x0), box.x1), min(max(point[1], box.y0), box.y1)
 
 
 def _crosses(line: np.ndarray, box: Box) -> bool:
-    """Whether a line from line[0] to line[1] meets a box (Liang and Barsky's clipping)."""
+    """Return whether a line from line[0] to line[1] meets a box (Liang and Barsky's clipping)."""
     start, along = line[0], line[1] - line[0]
     enter, leave = 0.0, 1.0
     for axis, (low, high) in enumerate(((box.x0, box.x1), (box.y0, box.y1))):
@@ -210,7 +204,7 @@ def _crosses(line: np.ndarray, box: Box) -> bool:
 
 
 def _distance(point: np.ndarray, line: np.ndarray) -> float:
-    """Of a point from a line that ends at line[0] and line[1]."""
+    """Return the distance of a point from a line that ends at line[0] and line[1]."""
     along = line[1] - line[0]
     share = np.clip((point - line[0]) @ along / (along @ along), 0, 1)
     return float(np.hypot(*(line[0] + share * along - point)))

@@ -32,10 +32,11 @@ from fewshot.results.protocol import PROTOCOL
 PANEL = 3.0  # inches
 MARKER = 4.5  # points from the middle of a marker to what may stand beside it
 ELSEWHERE = " †"
+LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     timed = [point for point in facts.points if point.train_s]
     if not timed:
         return "no trained row"
@@ -81,18 +82,13 @@ def _panel(
 
 
 def _ends(point: Point) -> tuple[float, float]:
-    """Of the interval, in per cent; the mean alone where there is no interval."""
-    mean, half = _percent(point)
+    """Return the ends of the interval in per cent; the mean twice where there is no interval."""
+    mean, half = point.percent
     return mean - half, mean + half
 
 
-def _percent(point: Point) -> tuple[float, float]:
-    mean, ci95 = point.interval
-    return 100 * mean, 0.0 if ci95 != ci95 else 100 * ci95  # nan: too few episodes for one
-
-
 def _draw_point(axes: Axes, point: Point, group: int) -> None:
-    mean, half = _percent(point)
+    mean, half = point.percent
     left, right = point.seconds - min(point.train_s), max(point.train_s) - point.seconds
     axes.errorbar(
         [point.seconds],
@@ -110,18 +106,18 @@ def _draw_point(axes: Axes, point: Point, group: int) -> None:
 def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
     if front:
         x = [point.seconds for point in front] + [axes.get_xlim()[1]]
-        y = [_percent(point)[0] for point in front]
+        y = [point.percent[0] for point in front]
         axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=GREY, linewidth=1.0, zorder=2)
 
 
 def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
-    """What was not trained has no place on a time axis: a line, or words at the foot."""
+    """Draw untrained rows, which have no place on a time axis: a line, and words at the foot."""
     if not floor:
         return []
     low, high = axes.get_ylim()
     words = []
     for point in floor:
-        mean, half = _percent(point)
+        mean, half = point.percent
         where = "" if mean >= low else ", below"
         words.append(f"{shown_name(point.name)} {mean:.1f} ± {half:.1f} %{where}")
         if low <= mean <= high:
@@ -146,13 +142,13 @@ def _draw_labels(
     floor: Sequence[Box],
     machine: str | None,
 ) -> int:
-    """How many have found room, the first ones first."""
+    """Draw the names of points, the first ones first; return how many have found room."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     texts = [
         shown_name(point.name) + (ELSEWHERE if point.machine != machine else "") for point in points
     ]
-    anchors = [_at(axes, point.seconds, _percent(point)[0]) for point in points]
+    anchors = [_at(axes, point.seconds, point.percent[0]) for point in points]
     sizes = [text_size(figure, text) for text in texts]
     frame = axes.get_window_extent()
     placed = place(
@@ -169,35 +165,24 @@ def _draw_labels(
 
 
 def _write(axes: Axes, point: Point, text: str, anchor: tuple[float, float], found: Placed) -> None:
-    at = (point.seconds, _percent(point)[0])
+    at = (point.seconds, point.percent[0])
     x, y = found.box.x0 - anchor[0], found.box.y0 - anchor[1]
     axes.annotate(text, at, (x, y), textcoords="offset points", ha="left", va="bottom")
     if found.leader is not None:
-        axes.annotate(
-            "",
-            at,
-            (found.leader[0] - anchor[0], found.leader[1] - anchor[1]),
-            textcoords="offset points",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": GREY,
-                "linewidth": 0.5,
-                "shrinkA": 0,
-                "shrinkB": 3,
-            },
-        )
+        end = (found.leader[0] - anchor[0], found.leader[1] - anchor[1])
+        axes.annotate("", at, end, textcoords="offset points", arrowprops=LEADER)
 
 
 def _at(axes: Axes, seconds: float, percent: float) -> tuple[float, float]:
-    """Where a point lies on the page, in points: figures are made with 72 dots an inch."""
+    """Return a point's place on the page, in points: figures are made with 72 dots an inch."""
     x, y = axes.transData.transform((seconds, percent))
     return float(x), float(y)
 
 
 def _box(axes: Axes, point: Point) -> Box:
-    """A point's marker and error bars."""
+    """Return the box of a point's marker and error bars."""
     low, high = _ends(point)
-    x, y = _at(axes, point.seconds, _percent(point)[0])
+    x, y = _at(axes, point.seconds, point.percent[0])
     left, right = _at(axes, min(point.train_s), low), _at(axes, max(point.train_s), high)
     return Box(
         min(x - MARKER, left[0]),
@@ -208,8 +193,8 @@ def _box(axes: Axes, point: Point) -> Box:
 
 
 def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
-    """The steps of the front as thin boxes."""
-    corners = [_at(axes, point.seconds, _percent(point)[0]) for point in front]
+    """Return the steps of the front as thin boxes."""
+    corners = [_at(axes, point.seconds, point.percent[0]) for point in front]
     ends = [*corners[1:], (axes.get_window_extent().x1, corners[-1][1])] if corners else []
     flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in zip(corners, ends, strict=True)]
     steep = [Box(x1, y0, x1, y1) for (_, y0), (x1, y1) in zip(corners, ends, strict=True)]

@@ -1,42 +1,34 @@
-"""What the figures show of test accuracy and cost: a point for each score of a table.
+"""Points of test accuracy and cost, one for each score of a table.
 
 Needs neither torch nor matplotlib. Axes: E episodes. Accuracies are fractions.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
-from fewshot.results.protocol import PROTOCOL, protocol_words
-from fewshot.results.rows import Score, TableRow, column_names, column_of, commits
-from fewshot.results.timing import alike, trained_on, training_time
+from fewshot.results.grouping import grouped
+from fewshot.results.protocol import differing_keys, protocol_words
+from fewshot.results.rows import Score, TableRow, column_names, commits
+from fewshot.results.timing import Costs, trained_on
 from fewshot.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
 class Point:
-    """The score of a row in one column, and what it cost.
-
-    place: of the row among its table's rows. cell_ids: those of this column. train_s: seconds of
-    the trainings (one a seed) behind this score whose times may be averaged, as in tables; empty
-    where none was. machine: where those ran; None without a training. queries: images to predict
-    in an episode.
-    """
+    """The score of a row in one column, and what it cost. place: the row's in its table."""
 
     row: TableRow
     place: int
     column: str
-    cell_ids: tuple[str, ...]
-    train_s: tuple[float, ...]
-    machine: str | None
-    queries: int
 
     @property
     def name(self) -> str:
-        """The row's, as a comparison shows it."""
+        """The name of the row, as a comparison shows it."""
         return row_name(self.row)
 
     @property
@@ -50,49 +42,61 @@ class Point:
         return self.score.interval()
 
     @property
+    def percent(self) -> tuple[float, float]:
+        """Mean and half-width of the interval in per cent; 0 where it has too few episodes."""
+        mean, ci95 = self.interval
+        return 100 * mean, 0.0 if math.isnan(ci95) else 100 * ci95
+
+    @cached_property
+    def train_s(self) -> tuple[float, ...]:
+        """Seconds of the trainings (one a seed) whose times may be averaged; empty without one."""
+        return tuple(time.seconds for time in self.score.costs.averaged)
+
+    @cached_property
+    def machine(self) -> str | None:
+        """The machine where those trainings ran; None without one."""
+        return next((time.machine.place for time in self.score.costs.averaged), None)
+
+    @property
     def seconds(self) -> float:
         """Mean over its trainings, as in tables. Raises ZeroDivisionError where there is none."""
         return sum(self.train_s) / len(self.train_s)
 
+    @property
+    def queries(self) -> int:
+        """The number of images to predict in an episode."""
+        scoring = self.score.cells[0].run.config.scoring
+        return scoring.n_way * scoring.n_query
 
-def points_of(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> list[Point]:
-    """A point for each score of `rows`, which are the table's rows of `cells`, in their order."""
-    by_place: dict[tuple[str, str], list[CellResult]] = {}
-    by_id = {cell.run["cell"]: cell for cell in cells}
-    columns = {cell_id: column_of(cell) for cell_id, cell in by_id.items()}
-    for row in rows:
-        for cell_id in row.cell_ids:
-            by_place.setdefault((row.cell_ids[0], columns[cell_id]), []).append(by_id[cell_id])
+
+def points_of(rows: Sequence[TableRow]) -> list[Point]:
+    """Return a point for each score of the rows of a table, in their order."""
     return [
-        _point(row, i, column, by_place[row.cell_ids[0], column])
-        for i, row in enumerate(rows)
+        Point(row, place, column)
+        for place, row in enumerate(rows)
         for column in column_names([row])
     ]
 
 
-def machine_of(run: Mapping[str, Any]) -> str:
-    """Where a cell was trained, whatever the software: times from two machines are not compared."""
-    return trained_on(run).place
-
-
 def main_machine(machines: Sequence[str | None]) -> str | None:
-    """The one that most were timed on; the first in the alphabet of several such."""
+    """Return the machine that most were timed on; the first in the alphabet of several such."""
     counted = Counter(machine for machine in machines if machine is not None)
     return min(counted, key=lambda m: (-counted[m], m)) if counted else None
 
 
 def may_lead(point: Point, machine: str | None) -> bool:
-    """Whether a point may stand on the Pareto front of `machine`'s times.
+    """Return whether a point may stand on the Pareto front of `machine`'s times.
 
-    Not one that was timed elsewhere, sees other queries, or starts from other images than the
-    data set's, whose cost its time would not hold.
+    A point may not if it was timed elsewhere, sees other queries, or starts from other images than
+    the data set's, whose cost its time would not hold.
     """
-    own_images = point.score.protocol["pretraining"] is None and not point.score.is_cross_domain
-    return point.machine == machine and own_images and not point.score.protocol["transductive"]
+    protocol = point.score.protocol
+    own_images = protocol.pretraining is None and not point.score.is_cross_domain
+    return point.machine == machine and own_images and not protocol.transductive
 
 
 def pareto_front(seconds: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Places of those that no other one is as good as in both and better in one, fastest first.
+    """Return the places of points that no other matches in both and beats in one, fastest first.
 
     >>> pareto_front([10, 20, 30], [0.5, 0.4, 0.6])
     [0, 2]
@@ -110,43 +114,24 @@ def pareto_front(seconds: Sequence[float], accuracies: Sequence[float]) -> list[
 
 
 def protocol_groups(points: Sequence[Point]) -> tuple[list[int], list[str], list[str]]:
-    """For each point the number of its protocol; in words, what tells each protocol from the
-    others; and the keys of `PROTOCOL` that do.
+    """Return the number of each point's protocol, the protocols in words, and the words' keys.
+
+    The words, and the keys of `PROTOCOL`, are those in which the protocols differ.
     """
-    protocols = [[point.score.protocol[key] for key in PROTOCOL] for point in points]
-    keys = [
-        key
-        for k, key in enumerate(PROTOCOL)
-        if any(protocol[k] != protocols[0][k] for protocol in protocols)
-    ]
+    keys = differing_keys([point.score.protocol for point in points])
     words = [protocol_words(point.score.protocol, keys) for point in points]
     distinct = list(dict.fromkeys(words))
     return [distinct.index(w) for w in words], distinct, keys
 
 
 def provenance(cells: Sequence[CellResult]) -> str:
-    """On what machines, with what torch and at which commits; and whether others used them too."""
-    torches: dict[str, set[str]] = {}
-    for machine in (trained_on(cell.run) for cell in cells):
-        torches.setdefault(machine.place, set()).add(machine.torch)
-    hosts = [f"{host} (torch {', '.join(sorted(torches[host]))})" for host in sorted(torches)]
-    times = [time for cell in cells if (time := training_time(cell.run)) is not None]
+    """Return the sentences on the machines, torch and commits of cells, and on disturbed times."""
+    machines = grouped({trained_on(cell.run) for cell in cells}, lambda machine: machine.place)
+    hosts = [
+        f"{place} (torch {', '.join(sorted({machine.torch for machine in machines[place]}))})"
+        for place in sorted(machines)
+    ]
+    times = Costs(tuple(cells)).training_times
     most = max((time.others or 0.0 for time in times if time.disturbed), default=None)
     disturbed = f" Others used up to {100 * most:.0f} % of the machine meanwhile." if most else ""
     return f"On {'; '.join(hosts)}; commit {commits(cells)}.{disturbed}"
-
-
-def _point(row: TableRow, place: int, column: str, cells: Sequence[CellResult]) -> Point:
-    trainings = {c.run["training"]["id"]: c.run for c in cells if c.run["training"]}
-    times = [time for run in trainings.values() if (time := training_time(run)) is not None]
-    averaged = [times[i] for i in alike(times)]
-    scoring = cells[0].run["config"]["scoring"]
-    return Point(
-        row,
-        place,
-        column,
-        cell_ids=tuple(cell.run["cell"] for cell in cells),
-        train_s=tuple(time.seconds for time in averaged),
-        machine=averaged[0].machine.place if averaged else None,
-        queries=scoring["n_way"] * scoring["n_query"],
-    )

@@ -34,25 +34,25 @@ TICK_ROOM = 46.0  # points of axis for one tick's label
 
 
 def time_scale(axes: Axes, seconds: Sequence[float], pad: float = 1.15) -> None:
-    """An x axis on a log scale whose ticks say their unit themselves: 30 s, 5 min, 2 h."""
+    """Make x a log scale of times whose ticks say their unit themselves: 30 s, 5 min, 2 h."""
     _log_scale(axes, seconds, pad, (TIME_TICKS, MIDDLE_TIME_TICKS, COARSE_TIME_TICKS))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: duration(s)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: tick_words(s)))
 
 
 def thousands_scale(axes: Axes, thousands: Sequence[float], pad: float = 1.15) -> None:
-    """An x axis on a log scale of counts, in thousands."""
+    """Make x a log scale of counts, in thousands."""
     _log_scale(axes, thousands, pad, (COUNT_TICKS, COARSE_COUNT_TICKS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,g}"))
 
 
-def duration(seconds: float) -> str:
-    """Three figures at most, in a unit that fits: 57 s, 3.8 min, 1.5 h."""
+def tick_words(seconds: float) -> str:
+    """Return a time on an axis or a bar: three figures at most, as 57 s, 3.8 min, 1.5 h."""
     unit, name = time_unit(seconds)
     return f"{seconds / unit:.3g} {name}"
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
-    """The seconds and the name of the unit for so long a time: 90 s, but 1 min and 2 min."""
+    """Return the seconds and the name of the unit for a time: 90 s, but 1 min and 2 min."""
     for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
         if seconds >= unit * (1 if seconds % unit == 0 else UNIT_FROM):
             return unit, name
@@ -60,14 +60,14 @@ def time_unit(seconds: float) -> tuple[float, str]:
 
 
 def percent_limits(axes: Axes, low: float, high: float) -> None:
-    """The y axis around these accuracies in per cent, and a grid."""
+    """Set the y axis around these accuracies in per cent, and draw a grid."""
     pad = max(1.0, 0.08 * (high - low))
     axes.set_ylim(low - pad, high + pad)
     axes.grid(axis="y")
 
 
 def column_title(column: str) -> str:
-    """`cifar-fs 5w1s` in words."""
+    """Return a column such as `cifar-fs 5w1s` in words."""
     way, shot = shape_of(column)
     return f"{dataset_in(column)}, {way}-way {shot}-shot"
 
@@ -75,7 +75,7 @@ def column_title(column: str) -> str:
 def _log_scale(
     axes: Axes, values: Sequence[float], pad: float, levels: tuple[tuple[float, ...], ...]
 ) -> None:
-    """The x axis around these values, with the finest ticks whose labels have room."""
+    """Set the x axis around these values, with the finest ticks whose labels have room."""
     positive = [value for value in values if value > 0]
     low, high = min(positive) / pad, max(positive) * pad
     finest = levels[0]

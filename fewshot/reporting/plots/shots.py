@@ -12,6 +12,7 @@ from fewshot.reporting.plots.labels import spread
 from fewshot.reporting.plots.points import Point
 from fewshot.reporting.plots.scales import percent_limits
 from fewshot.reporting.plots.style import GREY, LINE, Page, draw_page, shown_name, text_size, widest
+from fewshot.results.grouping import grouped
 from fewshot.results.rows import shape_of
 
 PANEL = 3.6  # inches
@@ -20,10 +21,8 @@ SAMPLE = 22.0  # points of a sample, then the label
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
-    ways: dict[int, list[Point]] = {}
-    for point in facts.points:
-        ways.setdefault(shape_of(point.column)[0], []).append(point)
+    """Return the figure, or in words why there is none."""
+    ways = grouped(facts.points, lambda point: shape_of(point.column)[0])
     ways = {way: points for way, points in sorted(ways.items()) if len(_shots(points)) > 1}
     if not ways:
         return "one number of shots alone"
@@ -45,14 +44,12 @@ def _shots(points: Sequence[Point]) -> list[int]:
 
 
 def _by_row(points: Sequence[Point]) -> list[list[Point]]:
-    found: dict[int, list[Point]] = {}
-    for point in points:
-        found.setdefault(point.place, []).append(point)
-    return [sorted(row, key=lambda p: shape_of(p.column)[1]) for row in found.values()]
+    rows = grouped(points, lambda point: point.place).values()
+    return [sorted(row, key=lambda p: shape_of(p.column)[1]) for row in rows]
 
 
 def _room(points: Sequence[Point]) -> float:
-    """Inches that the labels of all rows take above each other."""
+    """Return the inches that the labels of all rows take above each other."""
     lines = sum(shown_name(row[0].name).count("\n") + 1 for row in _by_row(points))
     return LINE * lines + 0.02 * len(points)
 
@@ -66,7 +63,7 @@ def _panel(axes: Axes, facts: FigureData, points: Sequence[Point]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(shots))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda shot, _: f"{shot:g}"))
-    means = [100 * point.interval.mean for point in points]
+    means = [point.percent[0] for point in points]
     percent_limits(axes, min(means), max(means))
     for row in _by_row(points):
         _draw_row(axes, facts, row)
@@ -76,9 +73,7 @@ def _panel(axes: Axes, facts: FigureData, points: Sequence[Point]) -> None:
 def _draw_row(axes: Axes, facts: FigureData, row: Sequence[Point]) -> None:
     mark = facts.marks[row[0].name]
     shots = [shape_of(p.column)[1] for p in row]
-    means = [100 * p.interval.mean for p in row]
-    halves = [100 * p.interval.ci95 for p in row]
-    bars = [0 if half != half else half for half in halves]  # nan: too few episodes for one
+    means, bars = zip(*(point.percent for point in row), strict=True)
     axes.errorbar(shots, means, yerr=bars, fmt="none", ecolor=mark.color, capsize=2.0)
     axes.plot(
         shots,
@@ -91,12 +86,12 @@ def _draw_row(axes: Axes, facts: FigureData, row: Sequence[Point]) -> None:
 
 
 def _draw_labels(axes: Axes, facts: FigureData, rows: Sequence[Sequence[Point]]) -> None:
-    """At the right, each at the height of its last point or as near to it as there is room."""
+    """Draw each label at the right, as near to the height of its row's last point as has room."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     frame = axes.get_window_extent()
     names = [shown_name(row[0].name) for row in rows]
-    last = [(shape_of(row[-1].column)[1], 100 * row[-1].interval.mean) for row in rows]
+    last = [(shape_of(row[-1].column)[1], row[-1].percent[0]) for row in rows]
     at = [axes.transData.transform(point) for point in last]
     heights = [text_size(figure, name)[1] for name in names]
     middles = spread([float(y) for _, y in at], heights, frame.y0 - 4, frame.y1 + 4)
@@ -112,7 +107,7 @@ def _draw_labels(axes: Axes, facts: FigureData, rows: Sequence[Sequence[Point]])
 
 
 def _line(figure: Figure, x: Sequence[float], y: Sequence[float], **look: object) -> None:
-    """A line over the whole figure, its ends in points."""
+    """Draw a line over the whole figure, its ends in points."""
     inches = [[value / 72 for value in values] for values in (x, y)]
     line = Line2D(*inches, transform=figure.dpi_scale_trans)
     line.set(**look)

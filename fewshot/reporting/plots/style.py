@@ -1,4 +1,4 @@
-"""How the figures look: colours, markers, sizes, the page and its caption, and saving.
+"""The look of the figures: colours, markers, sizes, the page and its caption, and saving.
 
 Nothing is told by colour alone: names have markers and dashes too, bars have hatches. Colours
 differ in lightness as much as in hue, so they hold in grey and for the colour-blind.
@@ -25,7 +25,7 @@ FORMATS: dict[str, dict[str, None]] = {
     "svg": {"Date": None},
     "pdf": {"CreationDate": None},
 }
-"""And their metadata: without dates, so that the same cells give the same bytes."""
+"""The formats and their metadata: without dates, so that the same cells give the same bytes."""
 Dash = Literal["-"] | tuple[float, tuple[float, ...]]
 PALETTE = ("#000000", "#332288", "#aa2255", "#1f8a8a", "#e08a00")
 """Black, indigo, crimson, teal, orange: lightness 0, 22, 39, 52, 65 of 100."""
@@ -65,7 +65,7 @@ SETTINGS = {
 
 
 class Mark(NamedTuple):
-    """How one name is drawn in every figure."""
+    """The look of one name in every figure."""
 
     color: str
     marker: str
@@ -74,7 +74,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """A figure's measures in inches: rows of panels of these heights, a key and a caption.
+    """A figure's measures in inches: lines of panels of these heights, a key and a caption.
 
     left, between: room for what stands left of the first panel, and of the others.
     """
@@ -93,13 +93,13 @@ TITLE, AXIS_LABEL, MARGIN = 0.28, 0.48, 0.06  # inches
 
 @contextmanager
 def fixed_style() -> Iterator[None]:
-    """SETTINGS over the defaults of matplotlib, not over the user's, which come back after."""
+    """Set SETTINGS over the defaults of matplotlib, not over the user's, which come back after."""
     with style.context(["default", SETTINGS]):
         yield
 
 
 def marks_of(names: Sequence[str]) -> dict[str, Mark]:
-    """A mark for each name: marker and dash alone tell 24 names apart, with the colour 120."""
+    """Return a mark for each name: marker and dash tell 24 names apart, with the colour 120."""
     return {
         name: Mark(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
         for i, name in enumerate(dict.fromkeys(names))
@@ -107,7 +107,7 @@ def marks_of(names: Sequence[str]) -> dict[str, Mark]:
 
 
 def draw_page(page: Page, caption: str) -> tuple[Figure, list[list[Axes]]]:
-    """An empty figure, its panels row by row, and the caption at its foot."""
+    """Return a figure with a caption at its foot, and its empty panels line by line."""
     lines = _wrapped(caption)
     foot = MARGIN + LINE * len(lines)
     below = foot + LINE * (page.key_lines + 0.5 * bool(page.key_lines))
@@ -134,12 +134,12 @@ def draw_page(page: Page, caption: str) -> tuple[Figure, list[list[Axes]]]:
 
 
 def key_lines(labels: Sequence[str]) -> int:
-    """How many lines a key of these labels has."""
+    """Return how many lines a key of these labels has."""
     return math.ceil(len(labels) / _key_columns(labels))
 
 
 def draw_key(figure: Figure, page: Page, caption: str, handles: Sequence[Line2D]) -> None:
-    """A key between the panels and the caption, in as many columns as have room."""
+    """Draw a key between the panels and the caption, in as many columns as have room."""
     foot = MARGIN + LINE * (len(_wrapped(caption)) + page.key_lines + 0.25)
     figure.legend(
         handles=handles,
@@ -156,7 +156,7 @@ def draw_key(figure: Figure, page: Page, caption: str, handles: Sequence[Line2D]
 
 
 def _wrapped(caption: str) -> list[str]:
-    """Lines as wide as the page, as the font has it."""
+    """Return the lines of a caption, each as wide as the page in its font."""
     figure = _empty()
     width, space = 72 * (PAGE_WIDTH - 2 * MARGIN), _space(figure)
     lines: list[list[str]] = [[]]
@@ -187,7 +187,7 @@ def _key_columns(labels: Sequence[str]) -> int:
 
 
 def shown_name(name: str, width: int = NAME_WIDTH) -> str:
-    """`learner (label)/backbone` as lines: learner/backbone, then the label, each wrapped."""
+    """Return `learner (label)/backbone` as lines: learner/backbone, then the label, wrapped."""
     learner, opened, rest = name.partition(" (")
     label, closed, end = rest.rpartition(")")
     if not opened or not closed:
@@ -197,7 +197,7 @@ def shown_name(name: str, width: int = NAME_WIDTH) -> str:
 
 
 def text_size(figure: Figure, text: str) -> tuple[float, float]:
-    """Width and height in points of a text in the figure's font size."""
+    """Return width and height in points of a text in the figure's font size."""
     probe = figure.text(0, 0, text)
     box = probe.get_window_extent()
     probe.remove()
@@ -205,13 +205,13 @@ def text_size(figure: Figure, text: str) -> tuple[float, float]:
 
 
 def widest(texts: Sequence[str]) -> float:
-    """Inches of the widest of these texts."""
+    """Return the inches of the widest of these texts."""
     figure = _empty()
     return max(text_size(figure, text)[0] for text in texts) / 72
 
 
 def save(figure: Figure, path: Path, form: str) -> None:
-    """Raises UserError when the disk refuses."""
+    """Write a figure. Raises UserError when the disk refuses."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format=form, dpi=DPI, metadata=FORMATS[form])

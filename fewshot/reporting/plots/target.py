@@ -10,15 +10,16 @@ from fewshot.reporting.plots.curves import Curve, Reach, default_target, reach
 from fewshot.reporting.plots.figure_data import FigureData
 from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
 from fewshot.reporting.plots.points import main_machine
-from fewshot.reporting.plots.scales import duration, time_unit
+from fewshot.reporting.plots.scales import tick_words, time_unit
 from fewshot.reporting.plots.style import MISS_HATCH, PALETTE, Page, draw_page, text_size
+from fewshot.results.grouping import grouped
 
 BAR, BAR_HEIGHT = "#9db4d6", 0.62
 SIDE = 7.0  # points beside a bar's words
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     if not facts.curves:
         return "no validation curve"
     machine = main_machine([curve.machine for curve in facts.curves])
@@ -57,7 +58,7 @@ def _panel(axes: Axes, found: Sequence[Reach], names: Sequence[str]) -> None:
 
 
 def _longest(axes: Axes, found: Sequence[Reach]) -> float:
-    """Seconds of the axis, so that the words beside each bar have room on it."""
+    """Return the seconds of the axis on which the words beside each bar have room."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     width = axes.get_window_extent().width
@@ -68,7 +69,7 @@ def _longest(axes: Axes, found: Sequence[Reach]) -> float:
 
 
 def _end(found: Reach) -> float:
-    """Where a bar and its dots end, in seconds: a miss at the end of its budget."""
+    """Return where a bar and its dots end, in seconds: a miss at the end of its budget."""
     return max(_shown(s, budget) for s, budget in zip(found.seconds, found.budget_s, strict=True))
 
 
@@ -84,7 +85,7 @@ def _words(found: Reach) -> str:
     missed = "" if math.isfinite(found.median_s) else "not reached in "
     seeds = len(found.seconds)
     of_seeds = f" ({found.hits} of {seeds} seeds)" if seeds > 1 else ""
-    return f"{missed}{duration(_length(found))}{of_seeds}"
+    return f"{missed}{tick_words(_length(found))}{of_seeds}"
 
 
 def _bar(axes: Axes, lane: int, found: Reach, unit: float) -> None:
@@ -127,7 +128,7 @@ def _caption(facts: FigureData, machine: str | None) -> str:
         )
     sentences = [
         f"{facts.dataset}: training time until a validation first met the target, {rule} Time goes "
-        "on between validations, so it is an upper bound.",
+        "on between validations, so it is an upper bound."
     ]
     if any(r > 1 for r in _seeds(facts.curves)):
         sentences.append(
@@ -141,5 +142,4 @@ def _caption(facts: FigureData, machine: str | None) -> str:
 
 
 def _seeds(curves: Sequence[Curve]) -> list[int]:
-    names = [(curve.name, curve.shape) for curve in curves]
-    return [names.count(name) for name in names]
+    return [len(seeds) for seeds in grouped(curves, lambda c: (c.name, c.shape)).values()]

@@ -17,7 +17,7 @@ SHADE = 0.18
 
 
 def draw(facts: FigureData) -> Figure | str:
-    """The figure, or in words why there is none."""
+    """Return the figure, or in words why there is none."""
     if not facts.curves:
         return "no validation curve"
     shapes = sorted({curve.shape for curve in facts.curves})

@@ -1,12 +1,12 @@
-"""Cells to a table of results; needs neither torch nor images. A missing cell is a hole."""
+"""A table of results, made of cells; needs neither torch nor images. A missing cell is a hole."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fewshot.errors import UserError
-from fewshot.reporting import grid
-from fewshot.reporting.published import Published, published
+from fewshot.reporting.grid import Grid
+from fewshot.reporting.published import published
 from fewshot.reporting.tables import notes
 from fewshot.reporting.tables.columns import (
     COLUMNS,
@@ -17,8 +17,8 @@ from fewshot.reporting.tables.columns import (
     column_to_sort_by,
     columns_of,
 )
-from fewshot.reporting.tables.layout import Layout, Numbers, lay_out, with_published
-from fewshot.reporting.tables.lines import Group, grouped, lines_of
+from fewshot.reporting.tables.layout import Numbers, lay_out, with_published
+from fewshot.reporting.tables.lines import Line, in_groups, lines_of
 from fewshot.reporting.tables.notes import NOTES
 from fewshot.reporting.tables.records import records, to_csv
 from fewshot.reporting.tables.view import GROUPS, View, kept_cells
@@ -41,22 +41,22 @@ def render(
     view: View = EVERYTHING,
     colour: bool = False,
 ) -> str:
-    """The table of these cells in one of the formats, with a final newline.
+    """Return the table of these cells in one of the formats, with a final newline.
 
-    over: what the intervals are over. show_published: a column of what others published beside
-    each, and how much more was measured here. view: which cells and columns, in what order.
-    colour: text with the codes of a terminal.
+    over: the repetition that intervals are over. show_published: whether published numbers, and
+    the gaps to them, stand beside the scores. view: the cells and columns, and their order.
+    colour: whether text has the codes of a terminal.
     Raises UserError for cells that cannot stand in one table, and for a view that has no answer.
     """
     kept = kept_cells(cells, view.where)
     rows = table_rows(kept)
     content = Content(over, view.target)
-    lines = lines_of(kept, rows, by_dataset=view.group == "dataset")
+    lines = lines_of(rows, by_dataset=view.group == "dataset")
     sort_by = None if view.sort is None else column_to_sort_by(view.sort, lines, content)
-    groups = grouped(lines, view.group, sort_by)
+    groups = in_groups(lines, view.group, sort_by)
+    ordered = [line for group in groups.values() for line in group]
     if form in ("csv", "json"):
-        return _as_records(kept, [line.row for line in groups[0].lines], form, view)
-    ordered = [line for group in groups for line in group.lines]
+        return _as_records([line.row for line in ordered], form, view)
     chosen = chosen_columns(view.columns, ordered, view.group, view.target)
     columns = [column for name in chosen for column in columns_of(name, ordered, content)]
     numbers = _published(rows) if show_published else {}
@@ -73,53 +73,36 @@ def render(
         ]
     )
     names = sum(name in NAMES for name in chosen)
-    return _as_grid(layout, _headings(groups), footer, form, names, width, colour)
-
-
-def _as_grid(
-    layout: Layout,
-    headings: dict[int, str],
-    footer: str,
-    form: Format,
-    names: int,
-    width: int | None,
-    colour: bool,
-) -> str:
-    parts = (layout.header, layout.lines, footer)
+    grid = Grid(layout.header, layout.lines, footer, layout.styles, _headings(groups))
     if form == "latex":
-        return grid.latex(*parts, names, layout.styles, headings)
-    if form == "md":
-        return grid.markdown(*parts, layout.styles, headings)
-    return grid.text(*parts, width, layout.styles, headings, colour)
+        return grid.latex(names)
+    return grid.markdown() if form == "md" else grid.text(width, colour)
 
 
-def _headings(groups: Sequence[Group]) -> dict[int, str]:
-    """By the number of the first line below each."""
+def _headings(groups: Mapping[str, Sequence[Line]]) -> dict[int, str]:
+    """Return each heading by the number of the first line below it."""
     found, first = {}, 0
-    for group in groups:
-        if group.heading:
-            found[first] = group.heading
-        first += len(group.lines)
+    for heading, lines in groups.items():
+        if heading:
+            found[first] = heading
+        first += len(lines)
     return found
 
 
-def _as_records(
-    cells: Sequence[CellResult], rows: Sequence[TableRow], form: Format, view: View
-) -> str:
+def _as_records(rows: Sequence[TableRow], form: Format, view: View) -> str:
     if view.columns is not None or view.group is not None:
         raise UserError(
             f"{form} holds every field, ungrouped: --columns and --group are for text, md and latex"
         )
-    found = records(cells, rows, unbeaten(rows), _published(rows), view.target)
+    found = records(rows, unbeaten(rows), _published(rows), view.target)
     return to_csv(found) if form == "csv" else json.dumps(found, indent=2) + "\n"
 
 
 def _published(rows: Sequence[TableRow]) -> Numbers:
-    """What others published, of learners that were trained on the column's own data set."""
-    found: dict[tuple[int, str], Published | None] = {
-        (i, column): published(row.learner, row.backbone, column)
+    """Return the published number beside each score that has one."""
+    return {
+        (i, column): number
         for i, row in enumerate(rows)
-        for column, score in row.scores.items()
-        if not score.is_cross_domain
+        for column in row.scores
+        if (number := published(row, column)) is not None
     }
-    return {place: number for place, number in found.items() if number is not None}

@@ -1,34 +1,27 @@
-"""The columns that a table can have, by the names that `--columns` and `--sort` know them by."""
+"""The columns that a table can have, by their names for `--columns` and `--sort`."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fewshot.errors import UserError, unknown_name
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import (
-    NO_VALUE,
-    Costs,
-    Value,
-    at_shape,
-    largest_shape,
-    reached,
-    reached_value,
-    target_of,
-)
+from fewshot.reporting.tables.costs import NO_VALUE, Value, largest_shape, reached, reached_value
 from fewshot.reporting.tables.lines import Column, Line
+from fewshot.results.curves import target_of
 from fewshot.results.rows import Over, shape_of
+from fewshot.results.timing import Costs
 from fewshot.units import percent
 
 SCORES, TARGET, SEEDS, PROTOCOL = "scores", "target", "seeds", "protocol"
 PUBLISHED, GAP = "published", "gap"
 NAMES = ("learner", "backbone")
-"""What every table begins with."""
+"""The columns that every table begins with."""
 
 
 class Cost(NamedTuple):
     """A column about costs: its heading and its values.
 
-    of_episodes: whether it is about test episodes, of which those of the largest shape count.
+    of_episodes: whether it is about test episodes; those of the largest shape count.
     """
 
     header: str
@@ -58,11 +51,11 @@ COSTS: dict[str, tuple[Cost, ...]] = {
 COLUMNS = (SCORES, *COSTS, TARGET, SEEDS, PROTOCOL)
 ONE_DATA_SET = (SCORES, "training", "images", "episodes/s", SEEDS)
 SEVERAL_DATA_SETS = (SCORES, "training", SEEDS)
-"""What is shown unless columns are chosen: costs stand in a column for each data set."""
+"""The columns of a table unless others are chosen: each data set has its own columns of costs."""
 
 
 class Content(NamedTuple):
-    """What intervals are over, and the target that was asked for."""
+    """The repetition that intervals are over, and the target that was asked for."""
 
     over: Over
     target: float | None
@@ -71,9 +64,9 @@ class Content(NamedTuple):
 def chosen_columns(
     asked: Sequence[str] | None, lines: Sequence[Line], group: str | None, target: float | None
 ) -> list[str]:
-    """NAMES, and of COLUMNS those asked for or the usual ones; not what the headings say.
+    """Return NAMES and those of COLUMNS that are asked for, or the usual ones.
 
-    Who names a target is shown the time to it.
+    What the headings of groups say is left out. A user who names a target is shown the time to it.
 
     Raises UserError for an unknown name.
     """
@@ -90,7 +83,7 @@ def chosen_columns(
 
 
 def columns_of(name: str, lines: Sequence[Line], content: Content) -> list[Column]:
-    """One column or several: a score each, a cost of each data set.
+    """Return the columns of a name: one for each score, or one cost for each data set.
 
     Raises UserError where times to a target are asked for without a target, or to several.
     """
@@ -106,7 +99,7 @@ def columns_of(name: str, lines: Sequence[Line], content: Content) -> list[Colum
 
 
 def column_to_sort_by(name: str, lines: Sequence[Line], content: Content) -> Column:
-    """The column of this name or heading; a score also by its shape alone, as 5w1s.
+    """Return the column of this name or heading; 5w1s names a score by its shape alone.
 
     Raises UserError where there is none, or several.
     """
@@ -125,7 +118,7 @@ def column_to_sort_by(name: str, lines: Sequence[Line], content: Content) -> Col
 
 
 def score_headers(lines: Sequence[Line]) -> list[str]:
-    """Of all scores, data sets together, fewer shots first."""
+    """Return the headings of all scores, data sets together, fewer shots first."""
     found = {header: column for line in lines for header, column in line.scores.items()}
     return sorted(found, key=lambda header: (header.rpartition(" ")[0], *shape_of(found[header])))
 
@@ -134,8 +127,7 @@ def _score_column(header: str, lines: Sequence[Line], over: Over) -> Column:
     def value(line: Line) -> Value:
         if header not in line.scores:
             return NO_VALUE
-        entry = percent(*line.row.scores[line.scores[header]].interval(over))
-        return Value(entry.text, entry.key)
+        return Value(*percent(*line.row.scores[line.scores[header]].interval(over)))
 
     names = (SCORES, header.split()[-1])
     return Column(header, names, tuple(value(line) for line in lines), larger_first=True)
@@ -146,14 +138,14 @@ def _cost_column(name: str, cost: Cost, of: str, lines: Sequence[Line]) -> Colum
     header = cost.header + of
     if cost.of_episodes and (shape := largest_shape(behind)):
         shapes = {column.split()[1] for line in lines for column in line.scores.values()}
-        behind = [at_shape(own, shape) for own in behind]
+        behind = [own.at_shape(shape) for own in behind]
         header += " {}w{}s".format(*shape) if len(shapes) > 1 else ""
     values = tuple(cost.value(own) if own.cells else NO_VALUE for own in behind)
     return Column(header, (name, name + of), values, cost.larger_first)
 
 
 def _target_column(of: str, lines: Sequence[Line], asked: float | None) -> Column:
-    behind = [line.costs[of] if of in line.costs else Costs(()) for line in lines]
+    behind = [line.costs.get(of, Costs(())) for line in lines]
     targets = {target_of(cell, asked) for part in behind for cell in part.trained} - {None}
     if len(targets) != 1:
         shown = ", ".join(f"{target:g}" for target in sorted(t for t in targets if t))
@@ -167,12 +159,12 @@ def _target_column(of: str, lines: Sequence[Line], asked: float | None) -> Colum
 
 
 def _cost_names(lines: Sequence[Line]) -> list[str]:
-    """What follows the name of a cost in its headings."""
+    """Return the data sets that follow the name of a cost in its headings; "" if there is one."""
     return sorted({of for line in lines for of in line.costs})
 
 
 def _fact(name: str, line: Line) -> Value:
-    """The learner, the backbone, the letter of the protocol or the number of seeds."""
+    """Return the learner, the backbone, the letter of the protocol or the number of seeds."""
     row = line.row
     if name == SEEDS:
         seeds = row.seeds_behind(line.scores.values())

@@ -1,9 +1,9 @@
-"""Columns and lines to the texts of a grid, and how each is to be shown."""
+"""The texts of a grid made of columns and lines, and how each text is shown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fewshot.reporting.grid import Style, Workspace
+from fewshot.reporting.grid import Place, Style
 from fewshot.reporting.published import Published
 from fewshot.reporting.tables.columns import GAP, PUBLISHED
 from fewshot.reporting.tables.costs import Value
@@ -12,21 +12,22 @@ from fewshot.results.timing import Machine, Timing, machines_in
 from fewshot.units import HOLE, letter, percent, signed
 
 MARK = "~"
-"""Stands before a time that was disturbed."""
+"""The sign before a time that was disturbed."""
 Numbers = Mapping[tuple[int, str], Published]
-"""What others published, by the place of a row and its column."""
+"""Published numbers, by the place of a row and its column."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The texts of a table. letters: of the machines that times were taken on, if there are
-    several. timings: those of all times in it. has_parts: whether any is the mean of some of its
-    trainings or tests alone.
+    """The texts of a table.
+
+    letters: those of the machines that times were taken on, if there are several. timings: those
+    of all times in the table. has_parts: whether a mean leaves some trainings or tests out.
     """
 
     header: list[str]
     lines: list[list[str]]
-    styles: dict[Workspace, Style]
+    styles: dict[Place, Style]
     letters: dict[Machine, str]
     timings: list[Timing]
     has_parts: bool
@@ -40,10 +41,10 @@ class Layout:
 def lay_out(
     columns: Sequence[Column], lines: Sequence[Line], best: Mapping[tuple[int, str], bool]
 ) -> Layout:
-    """The texts of these columns. best: by the place of a row and its column."""
+    """Return the texts of these columns. best: by the place of a row and its column."""
     timings = [v.timing for column in columns for v in column.values if v.timing is not None]
     letters = machine_letters(timings)
-    styles: dict[Workspace, Style] = {}
+    styles: dict[Place, Style] = {}
     for j, column in enumerate(columns):
         for i, (line, value) in enumerate(zip(lines, column.values, strict=True)):
             if value.text == HOLE:
@@ -61,7 +62,7 @@ def lay_out(
 def with_published(
     columns: Sequence[Column], lines: Sequence[Line], numbers: Numbers
 ) -> list[Column]:
-    """Beside each column of scores for which others published some, these, and the gap to them."""
+    """Return the columns with published numbers, and the gaps to them, beside their scores."""
     out = []
     for column in columns:
         out.append(column)
@@ -84,7 +85,7 @@ def _beside(line: Line, column: Column, number: Published | None) -> tuple[Value
 
 
 def machine_letters(timings: Sequence[Timing]) -> dict[Machine, str]:
-    """A capital letter for each machine that times were taken on; none where there is but one."""
+    """Return a capital letter for each machine that times were taken on; none for a single one."""
     machines = machines_in(timings)
     if len(machines) < 2:
         return {}
@@ -92,7 +93,7 @@ def machine_letters(timings: Sequence[Timing]) -> dict[Machine, str]:
 
 
 def marked(value: Value, letters: Mapping[Machine, str]) -> str:
-    """The text of a value; of a time, with what forbids to hold it against others."""
+    """Return the text of a value; a time is marked if disturbed and has its machine's letter."""
     if value.timing is None:
         return value.text
     mark = MARK if value.timing.disturbed else ""

@@ -1,31 +1,22 @@
-"""Rows of cells to the lines of a table: in one data set or all, grouped, in order."""
+"""The lines of a table, made of its rows: on one data set or all, grouped, in order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from fewshot.errors import UserError
-from fewshot.reporting.tables.costs import Costs, Value
-from fewshot.results.files import CellResult
-from fewshot.results.rows import (
-    TableRow,
-    best_first,
-    column_names,
-    dataset_in,
-    dataset_of,
-    protocol_letters,
-)
-from fewshot.results.timing import machines_in
+from fewshot.reporting.tables.costs import Value
+from fewshot.results.grouping import grouped
+from fewshot.results.rows import TableRow, best_first, column_names, dataset_in, protocol_letters
+from fewshot.results.timing import Costs, machines_in
 from fewshot.units import HOLE
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row, or what it has on one data set.
+    """A table row, or the part of it on one data set.
 
-    place: of the row. protocol: its letter. scores: by their heading, the column of the row.
-    costs: by what follows the name of a cost in its heading, which is a data set if there are
-    several.
+    place: the row's number. protocol: its letter. scores: heading to column of the row. costs:
+    by the end of a cost's heading, which names the data set if there are several, else "".
     """
 
     row: TableRow
@@ -37,9 +28,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and what stands below it, a value a line.
+    """A heading and the values below it, one a line.
 
-    names: what it may be called in `--sort`, besides its heading. larger_first: when sorted by.
+    names: its other names for `--sort`. larger_first: the order when lines are sorted by it.
     """
 
     header: str
@@ -48,25 +39,15 @@ class Column:
     larger_first: bool = False
 
 
-class Group(NamedTuple):
-    """Lines of a table and the heading above them, "" for none."""
-
-    heading: str
-    lines: list[Line]
-
-
-def lines_of(cells: Sequence[CellResult], rows: Sequence[TableRow], by_dataset: bool) -> list[Line]:
-    """A line for each row; with `by_dataset`, one for each data set that it has."""
-    by_id = {cell.run["cell"]: cell for cell in cells}
+def lines_of(rows: Sequence[TableRow], by_dataset: bool) -> list[Line]:
+    """Return a line for each row; with `by_dataset`, one for each data set that it has."""
     letters = protocol_letters(rows)
     several = len({dataset_in(column) for column in column_names(rows)}) > 1
     lines = []
     for place, row in enumerate(rows):
-        of_row = [by_id[cell_id] for cell_id in row.cell_ids]
-        parts: dict[str, list[str]] = {}
-        for column in column_names([row]):
-            parts.setdefault(dataset_in(column), []).append(column)
-        costs = {name: _costs(of_row, name) for name in parts}
+        parts = grouped(column_names([row]), dataset_in)
+        cells = grouped(row.cells, lambda cell: cell.run.config.scored_on)
+        costs = {name: Costs(tuple(cells[name])) for name in parts}
         if by_dataset:
             lines += [
                 Line(row, place, letters[place], _by_shape(columns), {"": costs[name]})
@@ -79,24 +60,19 @@ def lines_of(cells: Sequence[CellResult], rows: Sequence[TableRow], by_dataset: 
     return lines
 
 
-def grouped(lines: Sequence[Line], group: str | None, sort_by: Column | None) -> list[Group]:
-    """The lines in their order, under headings where they are grouped.
+def in_groups(
+    lines: Sequence[Line], group: str | None, sort_by: Column | None
+) -> dict[str, list[Line]]:
+    """Return the lines in their order by the heading above them, "" where they are not grouped.
 
     sort_by: a column of these lines; without one, the best last score stands first. Groups stand
     in the order of their headings.
     Raises UserError for a column of times that were taken on several machines in one group.
     """
-    places: dict[str, list[int]] = {}
-    for i, line in enumerate(lines):
-        places.setdefault(_heading(line, group), []).append(i)
-    found = []
-    for heading in sorted(places):
-        if sort_by is None:
-            order = _best_first([lines[i] for i in places[heading]])
-        else:
-            order = [lines[i] for i in _sorted(places[heading], sort_by)]
-        found.append(Group(heading, order))
-    return found
+    places = grouped(range(len(lines)), lambda i: _heading(lines[i], group))
+    if sort_by is None:
+        return {h: _best_first([lines[i] for i in places[h]]) for h in sorted(places)}
+    return {h: [lines[i] for i in _sorted(places[h], sort_by)] for h in sorted(places)}
 
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:
@@ -111,7 +87,7 @@ def _sorted(places: Sequence[int], column: Column) -> list[int]:
 
 
 def _place(value: Value, larger_first: bool) -> tuple[bool, bool, float, str]:
-    """Disturbed times stand below the others, and holes last."""
+    """Return a key to sort by: disturbed times stand below the others, and holes last."""
     if value.key is None:
         return True, False, 0.0, ""
     disturbed = value.timing is not None and value.timing.disturbed
@@ -121,7 +97,7 @@ def _place(value: Value, larger_first: bool) -> tuple[bool, bool, float, str]:
 
 
 def _refuse_unlike_times(header: str, values: Sequence[Value]) -> None:
-    """Raises UserError for times that were taken on several machines."""
+    """Raise UserError for times that were taken on several machines."""
     machines = machines_in([value.timing for value in values if value.timing is not None])
     if len(machines) > 1:
         known = "; ".join(f"{m.fingerprint} is {m.words}" for m in machines)
@@ -145,7 +121,3 @@ def _heading(line: Line, group: str | None) -> str:
 
 def _by_shape(columns: Sequence[str]) -> dict[str, str]:
     return {column.split()[1]: column for column in columns}
-
-
-def _costs(cells: Sequence[CellResult], dataset: str) -> Costs:
-    return Costs(tuple(cell for cell in cells if dataset_of(cell) == dataset))

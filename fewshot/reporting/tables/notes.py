@@ -1,4 +1,4 @@
-"""The sentences below a table: what its numbers are, and what may not be compared."""
+"""The sentences below a table: they say what its numbers are, and which may not be compared."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,7 +20,7 @@ NOTES: dict[Over, str] = {
 
 
 def accuracy_notes(over: Over, bold: bool) -> list[str]:
-    """What the accuracies are."""
+    """Return the sentences about the accuracies."""
     notes = [f"Accuracy in %, ± half-width of the 95 % interval {NOTES[over]}."]
     if bold:
         notes.append(
@@ -31,7 +31,7 @@ def accuracy_notes(over: Over, bold: bool) -> list[str]:
 
 
 def protocol_note(lines: Sequence[Line]) -> str:
-    """What all rows share, and what each letter stands for beyond it."""
+    """Return the sentence about what all rows share, and what each letter stands for beyond it."""
     by_letter = {line.protocol: line.row for line in lines}
     shared, own = protocol_differences(list(by_letter.values()))
     first = next(iter(by_letter.values()))
@@ -46,7 +46,7 @@ def protocol_note(lines: Sequence[Line]) -> str:
 def published_notes(
     rows: Sequence[TableRow], numbers: Mapping[tuple[int, str], Published]
 ) -> list[str]:
-    """Whose numbers stand beside those measured."""
+    """Return the sentence that says whose numbers stand beside those measured."""
     if not numbers:
         return []
     sources: dict[str, None] = {}
@@ -60,9 +60,9 @@ def published_notes(
 
 
 def scoring_note(cells: Sequence[CellResult]) -> str:
-    """How many episodes of how many queries."""
-    scorings = (cell.run["config"]["scoring"] for cell in cells)
-    found = {f"{s['episodes']:,} episodes of {s['n_query']} queries a class" for s in scorings}
+    """Return the sentence about the number of episodes and their queries."""
+    scorings = (cell.run.config.scoring for cell in cells)
+    found = {f"{s.episodes:,} episodes of {s.n_query} queries a class" for s in scorings}
     return f"{'; '.join(sorted(found))}."
 
 
@@ -75,9 +75,9 @@ TARGET_NOTE = (
 def timing_notes(
     letters: Mapping[Machine, str], timings: Sequence[Timing], has_parts: bool
 ) -> list[str]:
-    """On what machines times were taken, and which of them were disturbed.
+    """Return the sentences about the machines of times, and about those that were disturbed.
 
-    has_parts: whether any is the mean of some of its trainings or tests alone.
+    has_parts: whether a mean leaves some trainings or tests out.
     """
     notes = []
     if letters:
@@ -98,5 +98,5 @@ def timing_notes(
 
 
 def commit_note(cells: Sequence[CellResult]) -> str:
-    """At which commits the cells were made."""
+    """Return the sentence about the commits that the cells were made at."""
     return f"Commit {commits(cells)}."

@@ -8,39 +8,36 @@ from typing import Any
 
 from fewshot.reporting.published import Published
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import Costs, reached, target_of
-from fewshot.results.files import CellResult
+from fewshot.reporting.tables.costs import reached
+from fewshot.results.curves import common_target
 from fewshot.results.protocol import PROTOCOL
-from fewshot.results.rows import Score, TableRow, column_names, column_of, dataset_in, shape_of
-from fewshot.results.timing import mean_time
+from fewshot.results.rows import Score, TableRow, column_names, dataset_in, shape_of
+from fewshot.results.timing import Costs, mean_time
 
 DECIMALS = 9
-"""Of a number: its last bits may differ between two versions of a library."""
+"""The decimals kept of a number: its last bits may differ between two versions of a library."""
 Record = dict[str, Any]
 
 
 def records(
-    cells: Sequence[CellResult],
     rows: Sequence[TableRow],
     best: Mapping[tuple[int, str], bool],
     numbers: Mapping[tuple[int, str], Published],
     target: float | None,
 ) -> list[Record]:
-    """One for each score, in the order of the rows; times are of the score's own trainings."""
-    by_id = {cell.run["cell"]: cell for cell in cells}
+    """Return a record of each score, in the order of the rows, with its own trainings' times."""
     found = []
     for i, row in enumerate(rows):
-        behind = [by_id[cell_id] for cell_id in row.cell_ids]
         for column in column_names([row]):
-            own = Costs(tuple(cell for cell in behind if column_of(cell) == column))
+            score = row.scores[column]
             record = {
                 "learner": row.learner,
                 "backbone": row.backbone,
                 "label": row.label,
-                **_score(column, row.scores[column], best.get((i, column))),
-                **_training(own, target),
-                **_test(own),
-                **{key: row.scores[column].protocol[key] for key in PROTOCOL},
+                **_score(column, score, best.get((i, column))),
+                **_training(score.costs, target),
+                **_test(score.costs),
+                **{key: getattr(score.protocol, key) for key in PROTOCOL},
                 **_published(numbers.get((i, column))),
             }
             found.append({key: _rounded(value) for key, value in record.items()})
@@ -48,7 +45,7 @@ def records(
 
 
 def to_csv(found: Sequence[Record]) -> str:
-    """With a header; None is nothing."""
+    """Return the records as CSV with a header; None is an empty field."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(found[0]), lineterminator="\n")
     writer.writeheader()
@@ -84,16 +81,15 @@ def _training(own: Costs, asked: float | None) -> Record:
         "others": time and time.others,
         "machine": time and time.machine.words,
         "timing_fingerprint": time and time.machine.fingerprint,
-        "images": costs.images(own).key,
+        "images": own.images,
         "peak_memory_mb": costs.training_mb(own).key,
         **_target(own, asked),
     }
 
 
 def _target(own: Costs, asked: float | None) -> Record:
-    """Seconds are None for a miss, as where nobody looked: `target_reached` tells them apart."""
-    targets = {target_of(cell, asked) for cell in own.trained}
-    target = targets.pop() if len(targets) == 1 else None
+    """Return the time to the target: None for a miss too, which `target_reached` tells apart."""
+    target = common_target(own.trained, asked)
     found = None if target is None else reached(own, asked)
     hit = found and math.isfinite(found.seconds)
     return {

@@ -1,4 +1,4 @@
-"""What of the cells a table shows, and in what order."""
+"""The choice of cells and columns that a table shows, and their order."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fewshot.errors import UserError, unknown_name
 from fewshot.results.files import CellResult
 from fewshot.results.protocol import PROTOCOL, shown
-from fewshot.results.rows import dataset_of, table_rows
+from fewshot.results.rows import table_rows
 from fewshot.results.timing import machines_of
 
 GROUPS = ("backbone", "dataset", "learner", "protocol")
@@ -27,7 +27,7 @@ class View:
     target: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises UserError for what no table can show; columns are looked at by `columns`."""
+        """Raise UserError for what no table can show; `columns` checks the names of columns."""
         if self.group is not None and self.group not in GROUPS:
             raise unknown_name("group", self.group, GROUPS)
         if self.target is not None and not 0 < self.target <= 1:
@@ -38,23 +38,25 @@ class View:
 
 Facts = Callable[[CellResult], set[str]]
 KEYS: dict[str, Facts] = {
-    "benchmark": lambda cell: {cell.run["config"]["benchmark"]},
-    "dataset": lambda cell: {dataset_of(cell)},
-    "learner": lambda cell: {cell.run["config"]["training"]["learner"]},
-    "backbone": lambda cell: {cell.run["config"]["training"]["backbone"]},
-    "seed": lambda cell: {str(cell.run["config"]["training"]["seed"])},
-    "n_way": lambda cell: {str(cell.run["config"]["scoring"]["n_way"])},
-    "n_shot": lambda cell: {str(cell.run["config"]["scoring"]["n_shot"])},
-    "n_query": lambda cell: {str(cell.run["config"]["scoring"]["n_query"])},
+    "benchmark": lambda cell: {cell.run.config.benchmark},
+    "dataset": lambda cell: {cell.run.config.scored_on},
+    "learner": lambda cell: {cell.run.config.training.learner},
+    "backbone": lambda cell: {cell.run.config.training.backbone},
+    "seed": lambda cell: {str(cell.run.config.training.seed)},
+    "n_way": lambda cell: {str(cell.run.config.scoring.n_way)},
+    "n_shot": lambda cell: {str(cell.run.config.scoring.n_shot)},
+    "n_query": lambda cell: {str(cell.run.config.scoring.n_query)},
     "machine": lambda cell: {machine.fingerprint for machine in machines_of(cell.run)},
 }
-"""What cells are chosen by, besides `label` and what `PROTOCOL` has. A cell is kept when all that
-is true of it is among the values: one trained on a machine and scored on another has two.
+"""The keys that cells are chosen by, besides `label` and those of `PROTOCOL`, with a cell's values.
+
+A cell is kept when all its values are asked for: one trained on a machine and scored on another
+has two machines.
 """
 
 
 def kept_cells(cells: Sequence[CellResult], where: Sequence[str]) -> list[CellResult]:
-    """Those that meet every condition.
+    """Return the cells that meet every condition.
 
     Raises UserError for a condition that is none, a key or a value that no cell has, and where
     no cell is left.
@@ -77,10 +79,10 @@ def kept_cells(cells: Sequence[CellResult], where: Sequence[str]) -> list[CellRe
 
 def _facts(key: str, cells: Sequence[CellResult]) -> Facts:
     if key == "label":
-        labels = {cell_id: row.label for row in table_rows(cells) for cell_id in row.cell_ids}
-        return lambda cell: {labels[cell.run["cell"]]}
+        labels = {cell.run.cell: row.label for row in table_rows(cells) for cell in row.cells}
+        return lambda cell: {labels[cell.run.cell]}
     if key in PROTOCOL and key not in KEYS:
-        return lambda cell: {shown(cell.run["protocol"].get(key))}
+        return lambda cell: {shown(getattr(cell.run.protocol, key))}
     if key not in KEYS:
         raise unknown_name("--where key", key, ["label", *KEYS, *PROTOCOL])
     return KEYS[key]

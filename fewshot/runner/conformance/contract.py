@@ -1,4 +1,4 @@
-"""What every learner claims, checked: `fewshot check` and the repository's own tests run this.
+"""The claims of every learner, checked: `fewshot check` and the repository's tests run this.
 
 Each check takes a `Subject`, builds small learners from it, and raises `FaultError` with a message
 that names what is wrong, or `NotApplicableError`.
@@ -31,12 +31,6 @@ from fewshot.runner.conformance.subject import (
 )
 
 STEPS = 20
-
-
-# What episodes are made of ------------------------------------------------------------------
-
-
-# The checks ---------------------------------------------------------------------------------
 
 
 def shapes_and_numbers(subject: Subject) -> None:
@@ -77,7 +71,7 @@ def adapting_changes_nothing(subject: Subject) -> None:
 
 
 def nothing_is_remembered(subject: Subject) -> None:
-    """What was adapted to, or predicted, before makes no difference."""
+    """Earlier episodes and predictions make no difference."""
     learner, batch = subject.exact(), made_batch(SHAPES[0])
     s = batch.n_support
     first = logits(learner, batch)
@@ -296,7 +290,7 @@ def _same(learner: Learner, batch: EpisodeBatch, moved: EpisodeBatch, fault: str
 
 
 def _tensor_bytes() -> int:
-    """Of all tensors that Python knows."""
+    """Return the bytes of all tensors that Python knows."""
     gc.collect()
     # By type: asking an object that only poses as a tensor may run its code.
     tensors = [o for o in gc.get_objects() if issubclass(type(o), Tensor)]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewshot.backbones import BACKBONES
+from fewshot.backbones.conv4 import Conv4
 from fewshot.data import drawn_sources
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.sampling import Split
@@ -20,11 +20,7 @@ from fewshot.runner.conformance.subject import FaultError, Subject, generator, s
 from fewshot.statistics.intervals import mean_ci95
 
 GLYPH_SIZE = 32
-
-
 GLYPHS_PER_CLASS = 40
-
-
 LEARNING = Recipe(
     steps=40,
     optimizer="adam",
@@ -37,11 +33,7 @@ LEARNING = Recipe(
     validations=1,
     val_episodes=10,
 )
-
-
 SCORING = Scoring(n_query=5, episodes=60)
-
-
 CPU = torch.device("cpu")
 
 
@@ -57,7 +49,7 @@ def above_chance(subject: Subject) -> None:
 
 
 def chance_on_shuffled_labels(subject: Subject) -> None:
-    """With support labels that say nothing, it can only guess."""
+    """Support labels that say nothing leave it nothing but guessing."""
     blind = _ShuffledSupport(_trained(subject))
     rows = evaluate(blind, _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
     mean, half = mean_ci95(rows["accuracy"].to_numpy())
@@ -70,7 +62,7 @@ def chance_on_shuffled_labels(subject: Subject) -> None:
 
 
 class _ShuffledSupport(Learner):
-    """A learner that is handed the support labels in another order, in each episode its own."""
+    """A learner that is handed the support labels shuffled, in each episode anew."""
 
     trains_on = "nothing"
 
@@ -97,9 +89,12 @@ def _glyphs() -> dict[Split, EpisodeSource]:
 
 @lru_cache(maxsize=1)
 def _trained(subject: Subject) -> Learner:
-    """After a short training on glyphs, of Conv4: deeper networks learn little in so few steps."""
-    sources, conv4 = _glyphs(), BACKBONES["conv4"]
-    subject = replace(subject, backbone=conv4, backbone_options=small_options(conv4))
+    """Return the learner after a short training on glyphs.
+
+    Its backbone is Conv4: deeper networks learn little in so few steps.
+    """
+    sources = _glyphs()
+    subject = replace(subject, backbone=Conv4, backbone_options=small_options(Conv4))
     learner = subject.build(n_classes=len(sources["train"].class_names), image_size=GLYPH_SIZE)
     if learner.trains_on == "nothing":
         return learner.eval()

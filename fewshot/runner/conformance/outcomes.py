@@ -24,12 +24,17 @@ from fewshot.runner.conformance.contract import (
     support_order,
 )
 from fewshot.runner.conformance.learning import above_chance, chance_on_shuffled_labels
-from fewshot.runner.conformance.subject import FaultError, NotApplicableError, Subject
+from fewshot.runner.conformance.subject import (
+    FaultError,
+    NotApplicableError,
+    Subject,
+    make_subject,
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a check ended; `message` says what is wrong, or why it was skipped."""
+    """The end of a check; `message` says what is wrong, or why it was skipped."""
 
     name: str
     verdict: Literal["passed", "failed", "skipped"]
@@ -40,12 +45,28 @@ class Outcome:
 Check = Callable[[Subject], None]
 
 
+def check(
+    learner: str,
+    *,
+    backbone: str = "conv4",
+    settings: Sequence[str] = (),
+    say: Callable[[str], None] = lambda name: None,
+) -> list[Outcome]:
+    """Return the outcome of every check of a learner's contract.
+
+    learner, backbone: a name or FILE.py:CLASS. settings: `option=value` of the learner. say: hears
+    the name of each check as it begins.
+    Raises UserError for unknown names and options, and for a class that is no learner at all.
+    """
+    return run_checks(make_subject(learner, backbone, settings), say=say)
+
+
 def run_checks(
     subject: Subject,
     checks: Sequence[str] | None = None,
     say: Callable[[str], None] = lambda name: None,
 ) -> list[Outcome]:
-    """The outcome of each check, all of them if none are named; `say` is told of each one."""
+    """Return the outcome of each check, all of them if none are named; `say` hears their names."""
     out = []
     for name in CHECKS if checks is None else checks:
         say(name)

@@ -1,32 +1,24 @@
-"""What is checked, and the episodes it is checked on."""
+"""The learner that is checked, and the episodes that it is checked on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fewshot.backbones import BACKBONES
-from fewshot.backbones.norm import BatchNorm
+from fewshot.backbones.norm import norm_for
+from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.episodes.sampling import EpisodeShape
-from fewshot.errors import unknown_name
-from fewshot.learners.registry import with_learner
+from fewshot.errors import UserError
+from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Backbone, Batch, EpisodeBatch, ImageBatch, Learner
 from fewshot.runner.benchmark_file import read_options
 
 N_CLASSES = 8
-
-
 IMAGE_SIZE = 16  # pixels of the made images, on which all but learning is checked
-
-
 SHAPES = (EpisodeShape(5, 1, 3), EpisodeShape(3, 4, 2), EpisodeShape(8, 2, 1))
-
-
 CLOSE = 1e-6  # of logits in float64 whose sums ran in another order, or whose solver stopped
-
-
 SMALL = {
     "filters": 16,
     "widths": (4, 6, 8, 10),
@@ -35,11 +27,11 @@ SMALL = {
 
 
 class FaultError(Exception):
-    """What is wrong with a learner, in one line."""
+    """A fault of a learner, in one line."""
 
 
 class NotApplicableError(Exception):
-    """Why a check says nothing about a learner."""
+    """The reason why a check says nothing about a learner."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +46,9 @@ class Subject:
     def build(
         self, n_way: int = 5, n_classes: int = N_CLASSES, image_size: int = IMAGE_SIZE
     ) -> Learner:
-        """A new learner, the same each time; with a head of `n_way` rows if it fixes them."""
+        """Return a new learner, the same each time; a head of fixed size gets `n_way` outputs."""
         torch.manual_seed(0)
-        norm = BatchNorm if self.learner.differentiable_norm else nn.BatchNorm2d
+        norm = norm_for(self.learner)
         backbone = self.backbone(self.backbone_options, image_size, norm=norm)
         options = self.options
         if any(f.name == "n_way" for f in fields(options)):
@@ -64,30 +56,41 @@ class Subject:
         return self.learner(backbone, options, n_classes)
 
     def exact(self, n_way: int = 5) -> Learner:
-        """A new learner in float64, as at test."""
+        """Return a new learner in float64, as at test."""
         return self.build(n_way).double().eval()
 
 
-def make_subject(learner: str, backbone: str, settings: Sequence[str] = ()) -> Subject:
-    """What `fewshot check` checks: a learner by NAME or FILE.py:CLASS, `option=value` settings.
+def make_subject(learner: str, backbone: str = "conv4", settings: Sequence[str] = ()) -> Subject:
+    """Return the subject of `fewshot check`: learner and backbone by NAME or FILE.py:CLASS.
 
-    Raises UserError for unknown names and options.
+    settings: `option=value` of the learner.
+    Raises UserError for unknown names and options, and a backbone that is not as it must be.
     """
-    name, learners = with_learner(learner)
-    if backbone not in BACKBONES:
-        raise unknown_name("backbone", backbone, BACKBONES)
-    cls, net = learners[name], BACKBONES[backbone]
-    return Subject(cls, read_options(cls.Config, settings, name), net, small_options(net))
+    name, learners = LEARNER_REGISTRY.include(learner, LEARNER_REGISTRY.load())
+    net_name, backbones = BACKBONE_REGISTRY.include(backbone, BACKBONE_REGISTRY.load())
+    cls, net = learners[name], backbones[net_name]
+    subject = Subject(cls, read_options(cls.Config, settings, name), net, small_options(net))
+    _check_features(net_name, subject.build().backbone.eval())
+    return subject
+
+
+@torch.no_grad()
+def _check_features(name: str, backbone: Backbone) -> None:
+    """Raise UserError unless a backbone gives as many features of an image as it says."""
+    found = tuple(backbone(torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE)).shape)
+    wanted = 2, getattr(backbone, "out_dim", None)
+    if found != wanted:
+        raise UserError(f"{name}: features of 2 images have shape {found}, out_dim asks {wanted}")
 
 
 def small_options(backbone: type[Backbone]) -> Any:
-    """Options of a backbone that make it small."""
+    """Return options of a backbone that make it small."""
     options = {f.name for f in fields(backbone.Config)}
     return backbone.Config(**{key: value for key, value in SMALL.items() if key in options})
 
 
 def made_batch(shape: EpisodeShape, n_episodes: int = 3, seed: int = 0) -> EpisodeBatch:
-    """Episodes of noisy images around a mean image of each class, in float64."""
+    """Return episodes of noisy images around a mean image of each class, in float64."""
     g = torch.Generator().manual_seed(seed)
     size = (3, IMAGE_SIZE, IMAGE_SIZE)
     mean_CCHW = torch.randn(N_CLASSES, *size, generator=g, dtype=torch.float64)
@@ -104,7 +107,7 @@ def made_batch(shape: EpisodeShape, n_episodes: int = 3, seed: int = 0) -> Episo
 
 
 def training_batch(learner: Learner, batch: EpisodeBatch) -> Batch:
-    """The batch in the form that a learner trains on.
+    """Return the batch in the form that a learner trains on.
 
     Raises NotApplicableError if it is not trained.
     """
@@ -118,7 +121,7 @@ def training_batch(learner: Learner, batch: EpisodeBatch) -> Batch:
 
 @torch.no_grad()
 def logits(learner: Learner, batch: EpisodeBatch) -> Tensor:
-    """Logits_TQN of a batch's queries, given its support."""
+    """Return logits_TQN of a batch's queries, given its support."""
     s, n_way = batch.n_support, batch.n_way
     state = learner.adapt(batch.x_TMCHW[:, :s], batch.y_TM[:, :s], n_way)
     return learner.predict(state, batch.x_TMCHW[:, s:])

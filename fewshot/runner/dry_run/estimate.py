@@ -1,4 +1,4 @@
-"""What `run` would do, and what it would cost on the machine at hand; nothing is trained."""
+"""A forecast of what `run` would do and cost on the machine at hand; nothing is trained."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +10,9 @@ from fewshot import machine
 from fewshot.episodes.sampling import Split
 from fewshot.errors import UserError
 from fewshot.harness.recipe import Scoring
-from fewshot.protocols import FeatureLearner, Learner
+from fewshot.protocols import FeatureLearner
 from fewshot.results.files import TRAINING_FILES, is_complete
+from fewshot.runner.build import Classes
 from fewshot.runner.cells import Cell, Training
 from fewshot.runner.dry_run.flops import (
     Cost,
@@ -27,16 +28,17 @@ from fewshot.runner.dry_run.flops import (
     step_units,
     unit_flops,
 )
-from fewshot.runner.workspace import Workspace, how_to_get, is_current, is_trained, missing_data
+from fewshot.runner.workspace import Workspace, how_to_get, is_current, is_trained
+from fewshot.units import duration
 
 State = Literal["done", "to do", "no data"]
-RateOf = Callable[[Training, type[Learner], int, int], float]
+RateOf = Callable[[Training, Classes, int, int], float]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What would become of a cell.
+    """The fate of a cell in a run, and its cost.
 
     missing: data sets that are not there. training: its cost; None where the training is done or
     shared with a cell above, or where there is none. scoring: None where the cell is done.
@@ -52,23 +54,23 @@ class Forecast:
 
 
 def forecast(
-    cells: Sequence[Cell], place: Workspace, device: torch.device, force: bool, rate_of: RateOf
+    cells: Sequence[Cell], workspace: Workspace, device: torch.device, force: bool, rate_of: RateOf
 ) -> list[Forecast]:
-    """What `run_cells` would do with each cell, and its cost.
+    """Return what `run_cells` would do with each cell, and its cost.
 
     rate_of: operations a second of a training's backbone, from image size and batch: `Rates.of`.
     """
-    estimator = _Estimator(place, device, rate_of)
+    estimator = _Estimator(workspace, device, rate_of)
     counted: set[str] = set()
     found = []
     for cell in cells:
-        missing = tuple(missing_data(cell, place.data_dir, place.datasets))
-        if not force and _is_done(cell, place, missing):
+        missing = tuple(workspace.missing_data(cell))
+        if not force and _is_done(cell, workspace, missing):
             found.append(Forecast(cell, "done", missing))
             continue
         state: State = "no data" if missing else "to do"
         training, scoring, unknown = None, None, ""
-        trained = not force and _is_trained(cell.training, place, missing)
+        trained = not force and _is_trained(cell.training, workspace, missing)
         try:
             scoring = estimator.scoring(cell)
             if not trained and cell.training.id not in counted:
@@ -82,41 +84,41 @@ def forecast(
     return found
 
 
-def _is_done(cell: Cell, place: Workspace, missing: tuple[str, ...]) -> bool:
-    """Of a cell without its data nobody can say whether other images would be found today."""
-    return is_complete(place.cell_folder(cell)) if missing else is_current(cell, place)
+def _is_done(cell: Cell, workspace: Workspace, missing: tuple[str, ...]) -> bool:
+    """Say whether a cell is done; without its data nobody knows whether its images are the same."""
+    return is_complete(workspace.cell_folder(cell)) if missing else is_current(cell, workspace)
 
 
-def _is_trained(training: Training, place: Workspace, missing: tuple[str, ...]) -> bool:
+def _is_trained(training: Training, workspace: Workspace, missing: tuple[str, ...]) -> bool:
     if missing:
-        return is_complete(place.training_folder(training), TRAINING_FILES)
-    return is_trained(training, place)
+        return is_complete(workspace.training_folder(training), TRAINING_FILES)
+    return is_trained(training, workspace)
 
 
 class _Estimator:
-    """Costs of trainings and cells; whatever several share is counted once."""
+    """An estimator of trainings and cells; whatever several share is counted once."""
 
-    def __init__(self, place: Workspace, device: torch.device, rate_of: RateOf) -> None:
-        self._place, self._device, self._rate_of = place, device, rate_of
+    def __init__(self, workspace: Workspace, device: torch.device, rate_of: RateOf) -> None:
+        self._workspace, self._device, self._rate_of = workspace, device, rate_of
         self._known: dict[str, Any] = {}
 
     def training(self, training: Training) -> Cost | None:
-        """A training with its validations; None for a learner that is not trained."""
-        cls, recipe = self._place.learners[training.learner], training.recipe
-        if cls.trains_on == "nothing":
+        """Return the cost of a training with its validations; None for a learner without one."""
+        classes, recipe = self._workspace.classes(training), training.recipe
+        if classes.learner.trains_on == "nothing":
             return None
         if not (recipe.steps or recipe.images or recipe.seconds):
             raise UserError(f"{training.id}: the recipe has no budget: steps, images or seconds")
         size, network = self._size(training.dataset), _network(training)
         batch = f"{recipe.train_shape} {recipe.episodes_per_step} {recipe.batch_size}"
-        units = self._once(f"step {network} {batch}", lambda: step_units(training, cls))
+        units = self._once(f"step {network} {batch}", lambda: step_units(training, classes))
         validation = self._scoring_units(training, recipe.val_scoring, size, "val")
         flops = self._unit_flops(training, size.image_size)
-        step = Step(step_images(recipe, cls), units * self._mean_flops(training, size))
+        step = Step(step_images(recipe, classes.learner), units * self._mean_flops(training, size))
         return estimate(recipe, step, validation * flops, self._rate(training, size))
 
     def scoring(self, cell: Cell) -> Cost:
-        """Scoring a cell on its test episodes."""
+        """Return the cost of scoring a cell on its test episodes."""
         training, size = cell.training, self._size(cell.scored_on)
         units = self._scoring_units(training, cell.scoring, size, "test")
         if not units:
@@ -127,18 +129,18 @@ class _Estimator:
     def _scoring_units(
         self, training: Training, scoring: Scoring, size: DataSize, split: Split
     ) -> float:
-        cls, network = self._place.learners[training.learner], _network(training)
+        classes, network = self._workspace.classes(training), _network(training)
         images, copies = size.images[split], scoring.support_copies
-        if issubclass(cls, FeatureLearner):
-            of_image = self._once(network, lambda: embedding_units(training, cls))
+        if issubclass(classes.learner, FeatureLearner):
+            of_image = self._once(network, lambda: embedding_units(training, classes))
             return scored_images(scoring, images) * of_image
         shape = replace(scoring.shape, n_shot=scoring.n_shot * max(1, copies))
         key = f"episode {network} {shape}"
-        of_episode = self._once(key, lambda: episode_units(training, cls, shape))
+        of_episode = self._once(key, lambda: episode_units(training, classes, shape))
         return scored_episodes(scoring, images, disjoint=split == "test") * of_episode
 
     def _mean_flops(self, training: Training, size: DataSize) -> float:
-        """Of one training image, where a part of them is smaller."""
+        """Return the mean operations of a training image, where a part of them is smaller."""
         since, flops = 0.0, 0.0
         for until, edge in (*training.recipe.image_sizes, (1.0, size.image_size)):
             flops += (until - since) * self._unit_flops(training, edge)
@@ -146,26 +148,23 @@ class _Estimator:
         return flops
 
     def _unit_flops(self, training: Training, px: int) -> float:
-        cls = self._place.learners[training.learner]
+        classes = self._workspace.classes(training)
         key = f"unit {training.backbone} {training.backbone_options} {px}"
-        return self._once(key, lambda: unit_flops(training, cls, px))
+        return self._once(key, lambda: unit_flops(training, classes, px))
 
     def _rate(self, training: Training, size: DataSize) -> float:
-        cls, recipe = self._place.learners[training.learner], training.recipe
-        if cls.trains_on == "images":
+        classes, recipe = self._workspace.classes(training), training.recipe
+        if classes.learner.trains_on == "images":
             images = recipe.batch_size
         else:
             images = recipe.n_way * (recipe.n_shot + recipe.n_query)
             # An inner loop takes one episode after another on a CPU, and all at once on a GPU.
-            if not cls.differentiable_norm or self._device.type == "cuda":
+            if not classes.learner.differentiable_norm or self._device.type == "cuda":
                 images *= recipe.episodes_per_step
-        return self._rate_of(training, cls, size.image_size, images)
+        return self._rate_of(training, classes, size.image_size, images)
 
     def _size(self, dataset: str) -> DataSize:
-        place = self._place
-        return self._once(
-            f"size {dataset}", lambda: data_size(dataset, place.data_dir, place.datasets)
-        )
+        return self._once(f"size {dataset}", lambda: data_size(dataset, self._workspace))
 
     def _once(self, key: str, make: Callable[[], T]) -> T:
         if key not in self._known:
@@ -175,7 +174,7 @@ class _Estimator:
 
 
 def _network(training: Training) -> str:
-    """What of a training decides how often its network is run for an image."""
+    """Return a key of what decides how often a training's network is run for an image."""
     t = training
     return f"{t.backbone} {t.backbone_options} {t.learner} {t.learner_options}"
 
@@ -184,16 +183,16 @@ def _network(training: Training) -> str:
 
 
 def lines_of(found: Sequence[Forecast], device: torch.device) -> list[str]:
-    """A line a cell, its id first, and the sums of what is to do and of what has no data."""
+    """Return a line for each cell, its id first, and sums of what is to do or has no data."""
     width = max(len(f.cell.id) for f in found)
     lines = [f"{f.cell.id:{width}}  {_words(f)}".rstrip() for f in found]
     about = machine.describe(device)
-    place = about["gpu"] or f"{about['processor']}, {about['threads']} threads"
+    machine_name = about["gpu"] or f"{about['processor']}, {about['threads']} threads"
     lines.append("")
     for state in ("to do", "no data"):
         part = [f for f in found if f.state == state]
         if part or state == "to do":
-            lines.append(f"{state}: {_sum(part)}" + (f" on {place}" if part else ""))
+            lines.append(f"{state}: {_sum(part)}" + (f" on {machine_name}" if part else ""))
     return lines
 
 
@@ -204,7 +203,7 @@ def _words(f: Forecast) -> str:
     if f.unknown:
         return "  ".join([f.state, "; ".join([*parts, f"no estimate ({f.unknown})"])])
     parts += [f"training {cost_words(f.training)}"] if f.training else []
-    parts += [f"scoring {_time(f.scoring.seconds)}"] if f.scoring else []
+    parts += [f"scoring {duration(f.scoring.seconds, hours=True).text}"] if f.scoring else []
     return "  ".join([f.state, "; ".join(parts)])
 
 
@@ -218,8 +217,9 @@ def _sum(part: Sequence[Forecast]) -> str:
 
 
 def cost_words(cost: Cost) -> str:
-    """Images, operations and hours."""
-    return f"{cost.images:,} images, {_flops(cost.flops)}, {_time(cost.seconds)}"
+    """Return a cost in words: images, operations and time."""
+    time = duration(cost.seconds, hours=True).text
+    return f"{cost.images:,} images, {_flops(cost.flops)}, {time}"
 
 
 def _flops(flops: float) -> str:
@@ -227,13 +227,3 @@ def _flops(flops: float) -> str:
         if flops >= size:
             return f"{flops / size:.1f} {prefix}FLOP"
     return f"{flops / 1e12:.1f} TFLOP"
-
-
-def _time(seconds: float) -> str:
-    """Hours, where it takes hours."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.1f} min"
-    hours = seconds / 3600
-    return f"{hours:.1f} h" if hours < 10 else f"{hours:,.0f} h"

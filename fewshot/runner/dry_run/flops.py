@@ -1,4 +1,4 @@
-"""What a cell will cost: images, floating-point operations, and hours on the machine at hand.
+"""The cost of a cell: images, floating-point operations, and hours on the machine at hand.
 
 Operations are those of matrix products and convolutions, as PyTorch counts them over the learner's
 own outer step, inner loops included. Hours are operations over a rate: `rates` measures it.
@@ -9,25 +9,23 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewshot.data import DataSets, available, open_source
+from fewshot.data import available
 from fewshot.episodes.sampling import SPLITS, EpisodeShape, Split
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.protocols import Batch, EpisodeBatch, FeatureLearner, ImageBatch, Learner
-from fewshot.runner.build import build_backbone, new_learner
+from fewshot.runner.build import Classes, build_backbone, new_learner
 from fewshot.runner.cells import Training
+from fewshot.runner.workspace import Workspace
 
 SMALL_PX = 16  # images that a learner is run on to see what it does with its backbone
 FEW_IMAGES = 8  # where operations are the sum over images
 N_CLASSES = 64  # trained on, or as many as an episode has
 IMAGES_PER_CLASS = 600  # of a data set that is not here and does not say how many it has
-
-L = TypeVar("L", bound=Learner)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Step(NamedTuple):
 
 
 def estimate(recipe: Recipe, step: Step, validation_flops: float, rate: float) -> Cost:
-    """A whole training with its validations, at `rate` operations a second.
+    """Return the cost of a training with its validations, at `rate` operations a second.
 
     It ends when the first of the recipe's budgets is used up, which validations do not count in.
     """
@@ -70,12 +68,12 @@ def estimate(recipe: Recipe, step: Step, validation_flops: float, rate: float) -
 
 
 def scored_images(scoring: Scoring, split_images: int) -> int:
-    """Images to embed for scoring with features: a split, and augmented copies of it."""
+    """Return how many images scoring with features embeds: a split and its augmented copies."""
     return (1 + scoring.support_copies) * split_images
 
 
 def scored_episodes(scoring: Scoring, split_images: int, disjoint: bool) -> int:
-    """Episodes to adapt to: `disjoint` adds those that share no image."""
+    """Return how many episodes are adapted to; `disjoint` adds those that share no image."""
     images = scoring.n_way * (scoring.n_shot + scoring.n_query)
     return scoring.episodes + (split_images // images if disjoint else 0)
 
@@ -87,13 +85,13 @@ class DataSize(NamedTuple):
     images: Mapping[Split, int]
 
 
-def data_size(name: str, data_dir: Path, datasets: DataSets) -> DataSize:
-    """Of a data set that is here; of one that is not, as it is known to be."""
-    if name in available(data_dir):
-        sources = {split: open_source(name, split, data_dir, datasets) for split in SPLITS}
+def data_size(name: str, workspace: Workspace) -> DataSize:
+    """Return the size of a data set that is here, or that of one that is not, as it is known."""
+    if name in available(workspace.data_dir):
+        sources = {split: workspace.open(name, split) for split in SPLITS}
         images = {split: int(source.class_sizes.sum()) for split, source in sources.items()}
         return DataSize(sources["train"].image_size, images)
-    known = datasets[name]
+    known = workspace.datasets[name]
     if known.images:
         return DataSize(known.image_size, known.images)
     parts = known.split() if known.split else None
@@ -105,9 +103,9 @@ def data_size(name: str, data_dir: Path, datasets: DataSets) -> DataSize:
 # Operations in units of the backbone's forward and backward for one image ---------------------
 
 
-def step_units(training: Training, cls: type[Learner]) -> float:
-    """One outer step of a training. Raises whatever the learner's loss raises."""
-    counted, recipe = training.recipe.train_shape, training.recipe
+def step_units(training: Training, classes: Classes) -> float:
+    """Return the operations of one outer step. Raises whatever the learner's loss raises."""
+    cls, counted, recipe = classes.learner, training.recipe.train_shape, training.recipe
     if issubclass(cls, FeatureLearner):
         counted = EpisodeShape(counted.n_way, 1, 1)  # to embed an image costs the same in all
     batch: Batch = _images(FEW_IMAGES) if cls.trains_on == "images" else _episode(counted)
@@ -117,28 +115,29 @@ def step_units(training: Training, cls: type[Learner]) -> float:
 
     # A sum over images; or over episodes, of which one is counted.
     images = FEW_IMAGES if isinstance(batch, ImageBatch) else batch.y_TM.numel()
-    return _units(loss, training, cls) / images * step_images(recipe, cls)
+    return _units(loss, training, classes) / images * step_images(recipe, cls)
 
 
 def step_images(recipe: Recipe, cls: type[Learner]) -> int:
-    """Images of one outer step."""
+    """Return the number of images of one outer step."""
     if cls.trains_on == "images":
         return recipe.batch_size
     return recipe.episodes_per_step * recipe.n_way * (recipe.n_shot + recipe.n_query)
 
 
-def embedding_units(training: Training, cls: type[FeatureLearner]) -> float:
-    """To embed an image."""
+def embedding_units(training: Training, classes: Classes) -> float:
+    """Return the operations to embed an image, for a `FeatureLearner`."""
 
-    def embed(learner: FeatureLearner) -> None:
+    def embed(learner: Learner) -> None:
+        assert isinstance(learner, FeatureLearner)
         with torch.no_grad():
             learner.eval().embed(_images(FEW_IMAGES).x_ICHW)
 
-    return _units(embed, training, cls) / FEW_IMAGES
+    return _units(embed, training, classes) / FEW_IMAGES
 
 
-def episode_units(training: Training, cls: type[Learner], shape: EpisodeShape) -> float:
-    """To adapt to one episode and to predict its queries."""
+def episode_units(training: Training, classes: Classes, shape: EpisodeShape) -> float:
+    """Return the operations to adapt to one episode and to predict its queries."""
 
     def score(learner: Learner) -> None:
         x_TMCHW, y_TM, _, s = _episode(shape)
@@ -146,11 +145,11 @@ def episode_units(training: Training, cls: type[Learner], shape: EpisodeShape) -
             state = learner.eval().adapt(x_TMCHW[:, :s], y_TM[:, :s], shape.n_way)
             learner.predict(state, x_TMCHW[:, s:])
 
-    return _units(score, training, cls)
+    return _units(score, training, classes)
 
 
-def _units(work: Callable[[L], None], training: Training, cls: type[L]) -> float:
-    """Operations of what `work` does with a learner, over those of `unit_flops`.
+def _units(work: Callable[[Learner], None], training: Training, classes: Classes) -> float:
+    """Return the operations of what `work` does with a learner, over those of `unit_flops`.
 
     Counted on small images. The ratio is that of images of any size but for heads, whose share
     depends on the number of features: few operations beside convolutions. To count at full size,
@@ -158,15 +157,15 @@ def _units(work: Callable[[L], None], training: Training, cls: type[L]) -> float
     are done cannot do without.
     """
     n_classes = max(N_CLASSES, training.recipe.n_way)
-    learner = new_learner(_plainly(training), cls, SMALL_PX, n_classes)
+    learner = new_learner(_plainly(training), classes, SMALL_PX, n_classes)
     with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # that an untrained network does badly is no news
-        return _count(lambda: work(learner)) / unit_flops(training, cls, SMALL_PX)
+        return _count(lambda: work(learner)) / unit_flops(training, classes, SMALL_PX)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing by a second thread, and wait long for it on a busy machine."""
+    """Compute with one thread: small tensors gain nothing by a second one, and wait for it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -175,31 +174,30 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def unit_flops(training: Training, cls: type[Learner], image_size: int) -> float:
-    """Operations of the backbone's forward and backward, an image; nothing is computed."""
+def unit_flops(training: Training, classes: Classes, image_size: int) -> float:
+    """Return the operations of the backbone's forward and backward, an image; computes nothing."""
     with torch.device("meta"):
-        backbone = build_backbone(_plainly(training), cls, image_size).train()
+        backbone = build_backbone(_plainly(training), classes, image_size).train()
         x_ICHW = torch.empty(FEW_IMAGES, 3, image_size, image_size)
         return _count(lambda: backbone(x_ICHW).sum().backward()) / FEW_IMAGES
 
 
 def _plainly(training: Training) -> Training:
-    """The same operations where there is no autocast (without numbers, or on an old processor),
-    and as they are defined: other ways to compute a convolution do not make its training smaller.
+    """Return the training in plain float32, whose operations can be counted everywhere.
+
+    Other ways to compute a convolution do not make its training smaller.
     """
-    return replace(
-        training, recipe=replace(training.recipe, precision="fp32", convolutions="direct")
-    )
+    return replace(training, recipe=training.recipe.in_plain_float32)
 
 
 def _images(images: int) -> ImageBatch:
-    """Small images of noise, of class 0."""
+    """Return small images of noise, of class 0."""
     x_ICHW = torch.randn(images, 3, SMALL_PX, SMALL_PX)
     return ImageBatch(x_ICHW, torch.zeros(images, dtype=torch.long))
 
 
 def _episode(shape: EpisodeShape) -> EpisodeBatch:
-    """One episode of small images of noise."""
+    """Return one episode of small images of noise."""
     labels_N = torch.arange(shape.n_way)
     y_M = torch.cat([labels_N.repeat_interleave(n) for n in (shape.n_shot, shape.n_query)])
     x_TMCHW = _images(len(y_M)).x_ICHW.unsqueeze(0)

@@ -1,4 +1,4 @@
-"""How fast the machine at hand is: operations a second of a backbone, timed for a second or two.
+"""The speed of the machine at hand: operations a second of a backbone, timed for a second or two.
 
 Hours of a training are its operations over this rate. Augmentation, optimiser and heads fitted on
 features are left out of it, as small beside the backbone; the small batches of inner loops run
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from fewshot.backbones.precision import float32_products
 from fewshot.harness.clock import Clock
-from fewshot.protocols import Backbone, Learner
-from fewshot.runner.build import build_backbone
+from fewshot.protocols import Backbone
+from fewshot.runner.build import Classes, build_backbone
 from fewshot.runner.cells import Training
 from fewshot.runner.dry_run.flops import one_thread, unit_flops
 
@@ -27,15 +27,16 @@ class Rates:
         self._device = device
         self._timed: dict[str, _Timed] = {}
 
-    def of(self, training: Training, cls: type[Learner], image_size: int, images: int) -> float:
-        """Of a training's backbone, forward and backward over so many images of this size."""
+    def of(self, training: Training, classes: Classes, image_size: int, images: int) -> float:
+        """Return the rate of a training's backbone, forward and backward over images of a size."""
         if self._device.type == "cpu":
             images = ENOUGH
-        t, computed = training, (training.recipe.precision, training.recipe.convolutions)
-        key = f"{t.backbone} {t.backbone_options} {computed} {cls.differentiable_norm} {image_size}"
+        t, computed = training, training.recipe.arithmetic
+        own_norm = classes.learner.differentiable_norm
+        key = f"{t.backbone} {t.backbone_options} {computed} {own_norm} {image_size}"
         if key not in self._timed:
-            flops = unit_flops(training, cls, image_size)
-            backbone = build_backbone(training, cls, image_size).to(self._device)
+            flops = unit_flops(training, classes, image_size)
+            backbone = build_backbone(training, classes, image_size).to(self._device)
             self._timed[key] = _Timed(backbone, image_size, flops, self._device)
         with float32_products(tf32=t.recipe.precision == "tf32"):
             return self._timed[key].rate(images)
@@ -54,7 +55,7 @@ class _Timed:
         self._seconds(FEWEST)  # a first pass is slow whatever comes after
 
     def rate(self, images: int) -> float:
-        """With all threads, or with one where that is faster: on a busy machine they wait."""
+        """Return the better rate of all threads and of one: on a busy machine threads wait."""
         bucket = 1 << (max(images, FEWEST).bit_length() - 1)
         if bucket not in self._rates:
             best = self._best(bucket)
@@ -65,7 +66,7 @@ class _Timed:
         return self._rates[bucket]
 
     def _best(self, most: int) -> float:
-        """Of ever larger batches, up to `most` images, as far as there is time."""
+        """Return the best rate of ever larger batches, up to `most` images, while time allows."""
         n, spent_s, best = FEWEST, 0.0, 0.0
         while spent_s < TIMED_S:
             seconds = self._seconds(n)

@@ -9,7 +9,7 @@ from helpers.learners import small_learner
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from fewshot.backbones import Conv4
+from fewshot.backbones.conv4 import Conv4
 from fewshot.errors import UserError
 from fewshot.learners import imaml
 from fewshot.learners.imaml import IMAML, IMAMLConfig, conjugate_gradients
@@ -146,6 +146,17 @@ def test_conjugate_gradients_solve_several_systems_at_once():
     )
     assert torch.allclose(solved.x_TP, torch.linalg.solve(matrices, right), atol=1e-9)
     assert (solved.residual_T < 1e-10).all()
+
+
+def test_conjugate_gradients_hold_still_at_their_rounding():
+    """In float32, asked for more than it can tell."""
+    g = torch.Generator().manual_seed(0)
+    root = torch.randn(4, 12, 12, generator=g)
+    matrices, right = root @ root.mT / 12 + torch.eye(12), torch.randn(4, 12, generator=g)
+    x_TP, _ = conjugate_gradients(
+        lambda x: torch.einsum("tij,tj->ti", matrices, x), right, 500, 0.0, right
+    )
+    assert torch.allclose(x_TP, torch.linalg.solve(matrices, right), atol=1e-5)
 
 
 def test_negative_curvature_leaves_the_first_order_gradient():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.cells import made_cell
-from helpers.pages import COMMITTED, CURVE, answered, on_disk, scored_on
+from helpers.pages import CURVE, answered, on_disk, scored_on
 from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service
@@ -95,9 +95,9 @@ def made_folder(folder, data_dir):
 
 
 @pytest.fixture(scope="module")
-def committed_page(tmp_path_factory):
+def committed_page(tmp_path_factory, committed_results):
     out = tmp_path_factory.mktemp("page") / "committed.html"
-    write_report(read_cells(COMMITTED), out, Path("no-such-folder"), {})
+    write_report(read_cells(committed_results / "cifar_fs"), out, Path("no-such-folder"), {})
     return out
 
 

@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 from helpers.commands import cost_of_command, run_without_torch
 from helpers.pages import (
-    COMMITTED,
     CURVE,
     PER_CLASS,
     SPLIT,
@@ -109,8 +108,8 @@ def render_report(cells, data_dir):
     return html.render_report(cells, data_dir, known_datasets())
 
 
-def data_set_examples(cells, rows, data_dir):
-    return examples.data_set_examples(cells, rows, data_dir, known_datasets())
+def data_set_examples(rows, data_dir):
+    return examples.data_set_examples(rows, data_dir, known_datasets())
 
 
 def page_of(cells, data_dir=NOWHERE):
@@ -149,7 +148,7 @@ def test_the_headline_has_the_numbers_of_the_table(cells):
 def test_bold_are_those_that_the_table_has_bold():
     base = np.random.default_rng(0).uniform(0.3, 0.6, 60)
     low, high = made_cell("low", *base), made_cell("high", *(base + 0.1))
-    lines = {line.name: line for line in headline_table([low, high], table_rows([low, high])).lines}
+    lines = {line.row.name: line for line in headline_table(table_rows([low, high])).lines}
     assert {name: line.scores[0].unbeaten for name, line in lines.items()} == {
         "low": False,
         "high": True,
@@ -166,25 +165,31 @@ def test_a_hole_is_visible_named_and_counted(cells):
 
 
 def test_peak_memory_is_the_largest_that_the_cells_report():
-    one, two = made_cell("mtl", n_shot=1), made_cell("mtl", n_shot=5)
-    for cell, training, test in ((one, 700, 300), (two, 600, 400)):
-        cell.run["training"]["peak_memory_mb"] = training
-        cell.run["scoring"] = {"peak_memory_mb": test}
-    (line,) = headline_table([one, two], table_rows([one, two])).lines
+    cells = [
+        altered(
+            made_cell("mtl", n_shot=shot),
+            {"training.peak_memory_mb": training, "scoring.peak_memory_mb": test},
+        )
+        for shot, training, test in ((1, 700, 300), (5, 600, 400))
+    ]
+    (line,) = headline_table(table_rows(cells)).lines
     assert [entry.text for entry in line.costs[3:5]] == ["700", "400"]
-    (early,) = headline_table([made_cell()], table_rows([made_cell()])).lines
+    (early,) = headline_table(table_rows([made_cell()])).lines
     assert [entry.text for entry in early.costs[3:5]] == [HOLE, HOLE]
 
 
 def test_whatever_a_name_holds_stays_text(tmp_path):
     def page(names, folder):
         cells = [
-            made_cell(name, 0.5, 0.6, label=name, dataset="d" + name, backbone=name, gpu=name)
+            altered(
+                made_cell(name, 0.5, 0.6, label=name, dataset="d" + name, backbone=name, gpu=name),
+                {
+                    "config.training.dataset": "d" + name.replace(" ", ""),
+                    "protocol.precision": name,
+                },
+            )
             for name in names
         ]
-        for cell, name in zip(cells, names, strict=True):
-            cell.run["config"]["training"]["dataset"] = "d" + name.replace(" ", "")
-            cell.run["protocol"]["precision"] = name
         return page_of(on_disk(cells, folder))
 
     plain = page([f"plain-{i}" for i in range(len(EVIL))], tmp_path / "plain")
@@ -233,11 +238,12 @@ def test_episodes_are_summed_up_not_embedded(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_committed_cells_make_a_page_of_a_few_megabytes():
-    text = render_report(read_cells(COMMITTED), NOWHERE)
+def test_the_committed_cells_make_a_page_of_a_few_megabytes(committed_results):
+    cells = read_cells(committed_results / "cifar_fs")
+    text = render_report(cells, NOWHERE)
     assert len(text.encode()) < MOST_BYTES - 2_000_000  # which pictures may take
     assert text.count("Copyright") < 10  # plotly once
-    for row in table_rows(read_cells(COMMITTED)):
+    for row in table_rows(cells):
         assert row.name in text
 
 
@@ -319,9 +325,7 @@ def test_too_many_pairs_are_left_out_and_the_page_says_so(limit, monkeypatch):
 
 def cells_without_curves(cells):
     """Cells in memory have no curve.csv to read: as if they had not been trained."""
-    for cell in cells:
-        cell.run["training"] = None
-    return cells
+    return [altered(cell, {"training": None}) for cell in cells]
 
 
 def test_a_single_row_has_no_verdict_and_still_a_page(tmp_path):
@@ -342,7 +346,7 @@ def test_published_numbers_stand_beside_what_was_measured_or_beside_a_hole():
     assert (line.gap.text, round(line.gap.key, 6)) == ("−22.0", -0.22)
     known = [n for n in published_numbers() if n.column == "cifar-fs 5w5s"]
     assert len(lines) == len(known) + 1  # one of them stands beside two rows
-    assert {line.source for line in lines} == {n.source for n in known}
+    assert {line.number.source for line in lines} == {n.source for n in known}
 
 
 def test_a_learner_trained_on_another_data_set_is_held_against_no_published_number():
@@ -360,13 +364,14 @@ def leaves(value):
 
 
 def test_everything_in_run_json_is_behind_its_score(cells):
-    cell = cells[0]
-    cell.run["origins"] = {"recipe.steps": "bench [[training]]", "scoring.n_way": "default"}
-    found = {d.title: d for d in score_details(cells, table_rows(cells))}
+    origins = {"recipe.steps": "bench [[training]]", "scoring.n_way": "default"}
+    cells = [altered(cell, {"origins": origins}) for cell in cells]
+    found = {d.title: d for d in score_details(table_rows(cells))}
     (details,) = found["mtl/conv4 on made 5w5s"].cells
     shown = [fact.value for facts in details.groups.values() for fact in facts]
     shown += [setting.value for setting in details.settings]
-    rest = {key: cell.run[key] for key in cell.run if key not in ("schema", "origins")}
+    (run,) = (cell.run.json for cell in cells if cell.run.cell == details.cell)
+    rest = {key: run[key] for key in run if key not in ("schema", "origins")}
     assert len(shown) == len(leaves(rest))
     settings = {setting.key: setting for setting in details.settings}
     assert settings["recipe.steps"].origin == "bench [[training]]"
@@ -384,15 +389,15 @@ def test_each_number_of_the_table_leads_to_its_own_details(cells):
 
 def test_seeds_stand_behind_one_score():
     cells = [made_cell("mtl", 0.5, 0.6, seed=seed) for seed in (0, 1)]
-    (details,) = score_details(cells, table_rows(cells))
-    assert [cell.cell for cell in details.cells] == [cell.run["cell"] for cell in cells]
+    (details,) = score_details(table_rows(cells))
+    assert [cell.cell for cell in details.cells] == [cell.run.cell for cell in cells]
 
 
 # Figures
 
 
 def test_points_have_percentages_and_costs(cells):
-    data = figure_data(cells, table_rows(cells))
+    data = figure_data(table_rows(cells))
     assert data["columns"] == ["made 5w1s", "made 5w5s"]
     assert data["fullest"] == "made 5w5s"
     by_name = {(data["rows"][p["row"]]["name"], p["column"]): p for p in data["points"]}
@@ -407,7 +412,7 @@ def test_points_have_percentages_and_costs(cells):
 def test_a_time_of_another_machine_leads_no_front_but_images_do(tmp_path):
     made = [made_cell("a"), made_cell("b"), made_cell("c", gpu="Big GPU")]
     cells = on_disk(made, tmp_path)
-    data = figure_data(cells, table_rows(cells))
+    data = figure_data(table_rows(cells))
     leads = {data["rows"][p["row"]]["name"]: p["leads"] for p in data["points"]}
     assert [leads[f"{name}/conv4"]["train_s"] for name in "abc"] == [True, True, False]
     assert all(lead["images"] for lead in leads.values())
@@ -416,7 +421,7 @@ def test_a_time_of_another_machine_leads_no_front_but_images_do(tmp_path):
 def test_a_training_has_one_curve_whatever_stands_on_it(tmp_path):
     made = [made_cell("mtl", n_shot=1), made_cell("mtl"), made_cell("mtl", label="again")]
     cells = on_disk([*made, made_cell("maml"), made_cell("pixels", trained=False)], tmp_path)
-    data = figure_data(cells, table_rows(cells))
+    data = figure_data(table_rows(cells))
     named = [[data["rows"][i]["name"] for i in curve["rows"]] for curve in data["curves"]]
     assert sorted(map(sorted, named)) == [["maml/conv4"], ["mtl (again)/conv4", "mtl/conv4"]]
     for curve in data["curves"]:
@@ -427,7 +432,7 @@ def test_a_training_has_one_curve_whatever_stands_on_it(tmp_path):
 def test_validations_without_an_accuracy_are_left_out(tmp_path):
     curve = [CURVE[0], {**CURVE[1], "val_accuracy": math.nan}]
     cells = on_disk([made_cell()], tmp_path, curve)
-    assert figure_data(cells, table_rows(cells))["curves"][0]["accuracy"] == [25.0]
+    assert figure_data(table_rows(cells))["curves"][0]["accuracy"] == [25.0]
 
 
 def test_a_damaged_curve_is_one_clear_line(tmp_path, fewshot):
@@ -475,7 +480,7 @@ def pixels_of(uri):
 def test_pictures_are_those_of_the_episodes_that_were_scored(birds):
     data_dir, store = birds
     cells = scored_on(store, "mtl", "maml")
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     assert (found.missing, found.columns) == ("", ["birds 3w1s", "birds 3w5s"])
     assert [example.number for example in found.examples] == [0, 1, 2, 3]
     test = sorted(parse_split(SPLIT).test)
@@ -494,7 +499,7 @@ def test_accuracies_are_those_of_that_very_episode(birds):
     data_dir, store = birds
     cells = scored_on(store, "mtl", "maml")
     cells += scored_on(store, "half", shots=(5,))
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     for example in found.examples:
         outcomes = {outcome.name: outcome.percents for outcome in example.outcomes}
         i = example.number
@@ -512,12 +517,12 @@ def test_every_query_is_marked_with_what_each_learner_called_it(birds):
     made = scored_on(store, "mtl", "maml")
     cells = [answered(cell, seed=i) for i, cell in enumerate(made)]
     rows = table_rows(cells)
-    (found,) = data_set_examples(cells, rows, data_dir)
+    (found,) = data_set_examples(rows, data_dir)
     assert (found.answered, found.without) == (["birds 3w1s", "birds 3w5s"], [])
     tables = answer_tables(page_of(cells_without_curves(cells), data_dir))
     assert len(tables) == 4 * 3
     by_name = {
-        (c.run["config"]["training"]["learner"], column): c
+        (c.run.config.training.learner, column): c
         for c, column in zip(cells, ["3w1s", "3w1s", "3w5s", "3w5s"], strict=True)
     }
     for number in range(4):
@@ -542,7 +547,7 @@ def test_every_query_is_marked_with_what_each_learner_called_it(birds):
 def test_the_right_queries_of_a_learner_are_as_many_as_its_accuracy_says(birds):
     data_dir, store = birds
     cells = [answered(cell) for cell in scored_on(store, "mtl", shots=(5,))]
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     for example in found.examples:
         (percent,) = example.outcomes[0].percents
         right = sum(sum(c.answers[0].right) for c in example.classes)
@@ -554,7 +559,7 @@ def test_rows_that_kept_no_predictions_are_left_out_and_named(birds):
     mtl_1, maml_1, mtl_5, maml_5 = scored_on(store, "mtl", "maml")
     (pixels,) = scored_on(store, "pixels", shots=(5,))
     cells = [answered(mtl_1), maml_1, answered(mtl_5), answered(maml_5), pixels]
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     assert sorted(found.without) == ["maml/conv4 (3w1s)", "pixels/conv4"]
     lines = {
         answers.column: {line.name for line in answers.lines}
@@ -577,7 +582,7 @@ def test_an_episode_of_which_a_learner_kept_nothing_lacks_its_line_alone(birds):
     data_dir, store = birds
     few, many = scored_on(store, "few", "many", shots=(5,))
     cells = [answered(few, kept=2), answered(many)]
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     lines = [[line.name for line in e.classes[0].answers[0].lines] for e in found.examples]
     assert sorted(lines[1]) == ["few/conv4", "many/conv4"]
     assert lines[2] == lines[3] == ["many/conv4"]
@@ -595,13 +600,13 @@ def test_each_training_seed_has_a_line_of_its_own(birds):
                 n_way=3,
                 seed=seed,
                 fingerprint=store.fingerprint,
-                digest=scored_on(store, "mtl", shots=(5,))[0].run["episodes_digest"],
+                digest=scored_on(store, "mtl", shots=(5,))[0].run.episodes_digest,
             ),
             seed=seed,
         )
         for seed in (0, 1)
     ]
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     (answers,) = found.examples[0].classes[0].answers
     assert [line.name for line in answers.lines] == ["mtl/conv4, seed 0", "mtl/conv4, seed 1"]
     assert answers.lines[0].predicted != answers.lines[1].predicted
@@ -621,8 +626,8 @@ def test_predictions_of_other_episodes_are_one_clear_line(wrong, birds):
     (cell,) = scored_on(store, "mtl", shots=(5,))
     cell = answered(cell)
     cell = replace(cell, examples=wrong(cell.examples))
-    with pytest.raises(UserError, match=f"{cell.run['cell']}: .*not those of episode 0$"):
-        data_set_examples([cell], table_rows([cell]), data_dir)
+    with pytest.raises(UserError, match=f"{cell.run.cell}: .*not those of episode 0$"):
+        data_set_examples(table_rows([cell]), data_dir)
 
 
 def test_the_order_in_which_predictions_were_written_does_not_matter(birds):
@@ -630,7 +635,7 @@ def test_the_order_in_which_predictions_were_written_does_not_matter(birds):
     (cell,) = scored_on(store, "mtl", shots=(5,))
     cell = answered(cell)
     mixed = replace(cell, examples=cell.examples.sample(frac=1, random_state=0))
-    one, other = (data_set_examples([c], table_rows([c]), data_dir) for c in (cell, mixed))
+    one, other = (data_set_examples(table_rows([c]), data_dir) for c in (cell, mixed))
     assert one == other
 
 
@@ -671,7 +676,7 @@ def test_names_of_classes_and_learners_stay_text_among_the_answers(tmp_path):
 def test_other_images_or_other_episodes_are_not_shown(wrong, words, birds):
     data_dir, store = birds
     cells = scored_on(store, "mtl", **wrong)
-    (found,) = data_set_examples(cells, table_rows(cells), data_dir)
+    (found,) = data_set_examples(table_rows(cells), data_dir)
     assert not found.examples
     assert words in found.missing
 
@@ -690,7 +695,7 @@ def test_a_store_without_a_split_is_not_shown(birds, tmp_path):
     shutil.copytree(store.path, tmp_path / "birds")
     (tmp_path / "birds" / "split.toml").unlink()
     cells = scored_on(store, "mtl")
-    (found,) = data_set_examples(cells, table_rows(cells), tmp_path)
+    (found,) = data_set_examples(table_rows(cells), tmp_path)
     assert found.missing.startswith("the data folder/birds: no split.toml")
 
 
@@ -698,7 +703,7 @@ def test_many_data_sets_share_the_space(birds):
     data_dir, store = birds
     cells = scored_on(store, "mtl", n_way=3) + scored_on(store, "mtl", n_way=2)
     cells += [made_cell(dataset=f"other-{i}") for i in range(3)]
-    found = data_set_examples(cells, table_rows(cells), data_dir)
+    found = data_set_examples(table_rows(cells), data_dir)
     assert [len(each.examples) for each in found] == [1, 1, 0, 0, 0]
 
 
@@ -706,7 +711,9 @@ def test_many_data_sets_share_the_space(birds):
 
 
 @pytest.mark.slow
-def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_small(tmp_path):
+def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_small(
+    tmp_path, committed_results
+):
     """Images of noise, which no PNG makes smaller, and learners that are mostly wrong."""
     test = load_split("cifar-fs").classes("test")
     names, sizes = sorted({*load_split("cifar-fs").train, *load_split("cifar-fs").val, *test}), 40
@@ -718,11 +725,11 @@ def test_with_pictures_and_predictions_of_all_committed_cells_the_page_stays_sma
     write_store(tmp_path / "cifar-fs", reading, 32)
     fingerprint = open_store(tmp_path / "cifar-fs").fingerprint
     cells, test_sizes = [], (sizes,) * len(test)
-    for i, cell in enumerate(read_cells(COMMITTED)):
-        scoring = cell.run["config"]["scoring"]
-        shape = EpisodeShape(scoring["n_way"], scoring["n_shot"], scoring["n_query"])
-        cell.run["dataset"]["fingerprint"] = fingerprint
-        cell.run["episodes_digest"] = digest_of(shape, test_sizes)
+    for i, cell in enumerate(read_cells(committed_results / "cifar_fs")):
+        scoring = cell.run.config.scoring
+        shape = EpisodeShape(scoring.n_way, scoring.n_shot, scoring.n_query)
+        digest = digest_of(shape, test_sizes)
+        cell = altered(cell, {"dataset.fingerprint": fingerprint, "episodes_digest": digest})
         cells.append(answered(cell, seed=i, sizes=test_sizes))
     text = render_report(cells, tmp_path)
     assert text.count("✗") > 5000

@@ -30,7 +30,7 @@ def made_curve(*accuracies, name="mtl", seed=0, seconds=10.0, images=1000.0):
 
 def read(folder, *cells_and_curves):
     cells = on_disk(folder, *cells_and_curves)
-    return curves_of(cells, points_of(cells, table_rows(cells)))
+    return curves_of(points_of(table_rows(cells)))
 
 
 def test_the_first_validation_that_meets_the_target_counts():
@@ -139,4 +139,4 @@ def test_a_curve_that_is_none_is_an_error_that_names_the_file(tmp_path, text):
     cells = on_disk(tmp_path, trained("mtl", 0.3))
     (cells[0].path / "curve.csv").write_text(text)
     with pytest.raises(UserError, match=r"curve\.csv: (cannot be read|no images)"):
-        curves_of(cells, points_of(cells, table_rows(cells)))
+        curves_of(points_of(table_rows(cells)))

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from helpers.cell_folders import on_disk, trained
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 from helpers.paths import ROOT
 from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
@@ -40,8 +40,8 @@ MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 
 
 @pytest.fixture(scope="module")
-def committed():
-    return read_cells(ROOT / "results" / "cifar_fs")
+def committed(committed_results):
+    return read_cells(committed_results / "cifar_fs")
 
 
 def episodes(mean, n=60, seed=0):
@@ -255,15 +255,14 @@ def test_without_a_target_it_is_the_level_of_the_weakest(tmp_path):
 
 def test_the_target_of_the_benchmark_stands_unless_another_is_asked_for(tmp_path):
     cells = on_disk(tmp_path, trained("a", 0.3, 0.8), trained("b", 0.2, 0.4))
-    for cell in cells:
-        cell.run["config"]["target"] = 0.35
+    cells = [altered(cell, {"config.target": 0.35}) for cell in cells]
     _, figure = drawn(cells, "target")
     assert "35.0 %" in figure.axes[0].get_title(loc="left")
     assert "that of the benchmark file" in " ".join(figure.texts[-1].get_text().split())
     _, figure = drawn(cells, "target", to_reach=0.5)
     assert "50.0 %" in figure.axes[0].get_title(loc="left")
     assert "set by --target" in " ".join(figure.texts[-1].get_text().split())
-    cells[0].run["config"]["target"] = 0.7
+    cells[0] = altered(cells[0], {"config.target": 0.7})
     _, figure = drawn(cells, "target")
     assert "40.0 %" in figure.axes[0].get_title(loc="left")
 

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fewshot.reporting.plots.points import (
-    column_of,
-    machine_of,
     main_machine,
     may_lead,
     pareto_front,
@@ -22,7 +20,7 @@ FEW = st.integers(1, 6).map(float)  # few values, so that there are ties
 
 
 def points(*cells):
-    return points_of(cells, table_rows(cells))
+    return points_of(table_rows(cells))
 
 
 @settings(deadline=None)
@@ -86,9 +84,9 @@ def test_the_main_machine_is_the_one_of_most_and_of_a_fixed_choice_of_several():
 
 def test_the_machine_is_where_the_training_ran_not_where_it_was_scored():
     cell = made_cell("mtl", gpu="A100")
-    assert machine_of(cell.run) == "A100, 2 threads"
-    cell.run["training"]["host"] = {**cell.run["host"], "gpu": None, "threads": 8}
-    assert machine_of(cell.run) == "Abacus, 8 threads"
+    assert points(cell)[0].machine == "A100, 2 threads"
+    host = {**cell.run.json["host"], "gpu": None, "threads": 8}
+    assert points(altered(cell, {"training.host": host}))[0].machine == "Abacus, 8 threads"
 
 
 def test_protocols_are_told_apart_by_what_differs_alone():
@@ -113,11 +111,6 @@ def test_the_source_names_each_machine_and_commit_once():
     )
 
 
-@pytest.mark.parametrize("shape", [(5, 1), (20, 5)])
-def test_the_column_of_a_cell(shape):
-    assert column_of(made_cell(n_way=shape[0], n_shot=shape[1])) == "made {}w{}s".format(*shape)
-
-
 def test_points_keep_the_interval_of_tables():
     (point,) = points(made_cell("a", 0.2, 0.4, 0.6))
     assert point.interval.mean == pytest.approx(0.4)
@@ -126,9 +119,8 @@ def test_points_keep_the_interval_of_tables():
 
 
 def test_the_source_of_a_figure_says_when_its_times_were_disturbed():
-    quiet, disturbed = made_cell("mtl"), made_cell("protonet")
-    quiet.run["training"]["spent"]["others"] = 0.01
-    disturbed.run["training"]["spent"]["others"] = 0.52
+    quiet = altered(made_cell("mtl"), {"training.spent.others": 0.01})
+    disturbed = altered(made_cell("protonet"), {"training.spent.others": 0.52})
     assert "meanwhile" not in provenance([quiet])
     assert provenance([quiet, disturbed]).endswith(
         "Others used up to 52 % of the machine meanwhile."

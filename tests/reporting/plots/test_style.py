@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib import colors
 
-from fewshot.reporting.plots.scales import duration
+from fewshot.reporting.plots.scales import tick_words
 from fewshot.reporting.plots.style import (
     MARGIN,
     PAGE_WIDTH,
@@ -143,4 +143,4 @@ def test_the_users_own_style_does_not_matter():
     ],
 )
 def test_durations_in_words(seconds, text):
-    assert duration(seconds) == text
+    assert tick_words(seconds) == text

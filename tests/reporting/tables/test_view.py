@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.cells import made_cell
+from helpers.cells import altered, made_cell
 from helpers.golden_tables import curve, timed
 
 from fewshot.errors import UserError
@@ -61,7 +61,7 @@ def test_columns_stand_in_the_order_that_was_asked_for_and_once():
 
 def test_what_was_measured_stands_in_its_column():
     cell = timed(made_cell("mtl", train_s=100.0), 0.03, 2.5, 170.0, 640)
-    cell.run["scoring"] |= {"cpu_s": 12.0, "others": 0.01, "peak_memory_mb": 333}
+    cell = altered(cell, {"scoring": {"cpu_s": 12.0, "others": 0.01, "peak_memory_mb": 333}})
     header, (row,), _ = table_of([cell], columns=tuple(c for c in COLUMNS if c != "target"))
     shown = dict(zip(header, row, strict=True))
     assert shown["training"] == "1.7 min"
@@ -296,7 +296,8 @@ def test_times_of_unlike_machines_carry_letters_and_are_not_sorted_by(host):
 
 def test_a_cell_of_two_machines_is_kept_only_with_both():
     cells = machines({}, {"processor": "Other"}, {"processor": "Other"})
-    cells[2].run["host"] = cells[0].run["host"]  # trained on one, scored on another
+    # Trained on one, scored on another.
+    cells[2] = altered(cells[2], {"host": cells[0].run.json["host"]})
     (record,) = (r for r in json.loads(render(cells, "json")) if r["learner"] == "l2")
     trained, scored = record["timing_fingerprint"], record["test_fingerprint"]
     assert order(cells, where=(f"machine={trained}",)) == ["l1"]
@@ -348,13 +349,13 @@ def test_a_disturbed_seed_is_left_out_of_the_mean_and_counted():
 
 def test_seeds_of_two_machines_are_not_averaged():
     cells = [timed(made_cell("mtl", seed=i, train_s=10.0 + i)) for i in range(3)]
-    timed(cells[2], processor="Other")
+    cells[2] = timed(cells[2], processor="Other")
     assert column(cells, "training") == {"mtl": "10 s (2 of 3)"}
 
 
 def test_records_name_the_machine_and_what_disturbed_it():
     cell = timed(made_cell("mtl"), 0.12, 2.5, 170.0, 640)
-    cell.run["host"] = {**cell.run["host"], "processor": "Other"}
+    cell = altered(cell, {"host.processor": "Other"})
     (record,) = json.loads(render([cell], "json"))
     words = "2 threads on 2 cores, torch 2.6, fp32"
     assert record["machine"] == f"Abacus, {words}"
@@ -411,8 +412,7 @@ def test_over_seeds_it_is_the_median_and_a_miss_is_never(tmp_path):
 
 
 def with_target(cell, target):
-    cell.run["config"]["target"] = target
-    return cell
+    return altered(cell, {"config.target": target})
 
 
 def test_the_target_is_that_of_the_benchmark_unless_one_is_asked_for(tmp_path):
@@ -435,8 +435,8 @@ def test_times_to_several_targets_are_not_put_side_by_side(tmp_path):
 
 
 def test_where_validation_episodes_differ_each_time_says_which(tmp_path):
-    one, other = made_cell("a"), made_cell("b")
-    other.run["config"]["training"]["recipe"]["val_n_shot"] = 1
+    one = made_cell("a")
+    other = altered(made_cell("b"), {"config.training.recipe.val_n_shot": 1})
     cells = on_disk(tmp_path, (one, curve(0.6)), (other, curve(0.6)))
     found = column(cells, "to 50 %", columns=("target",), target=0.5)
     assert found == {"a": "30 s (5w5s)", "b": "30 s (5w1s)"}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from fewshot.backbones import Conv4
+from fewshot.backbones.conv4 import Conv4
 from fewshot.errors import UserError
 from fewshot.learners.protonet import ProtoNet, ProtoNetConfig
 from fewshot.protocols import FeatureLearner, Learner

@@ -7,34 +7,33 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.checkout import shipped
+from helpers.learners import BACKBONES, LEARNERS, classes_of
+from helpers.made_data import DATASETS
 from helpers.tiny import BENCHMARK, write_tiny
 from torch.utils.flop_counter import FlopCounterMode
 
-from fewshot.backbones import BACKBONES
-from fewshot.data.catalogue import known_datasets
 from fewshot.harness.recipe import Recipe, Scoring
-from fewshot.learners import LEARNERS
 from fewshot.learners.protonet import ProtoNet
 from fewshot.protocols import EpisodeBatch, ImageBatch
-from fewshot.runner import benchmark_file, workspace
-from fewshot.runner.benchmark_file import OptionClasses, load_benchmark
+from fewshot.runner.benchmark import load_benchmark
+from fewshot.runner.benchmark_file import OptionClasses, parse_benchmark, shipped_benchmarks
 from fewshot.runner.build import new_learner
 from fewshot.runner.dry_run import flops, throughput
 from fewshot.runner.dry_run.estimate import cost_words, forecast, lines_of
 from fewshot.runner.dry_run.flops import Cost, Step, estimate
 from fewshot.runner.dry_run.throughput import Rates
 from fewshot.runner.run import run_cells
+from fewshot.runner.workspace import open_workspace
 
 CPU = torch.device("cpu")
-COMMITTED = ROOT / "results" / "cifar_fs"
 OPTIONS = OptionClasses(
     {name: cls.Config for name, cls in LEARNERS.items()},
     {name: cls.Config for name, cls in BACKBONES.items()},
 )
 
 
-def rate_of(training, cls, image_size, images):
+def rate_of(training, classes, image_size, images):
     """A machine that does 10^9 operations a second, whatever they are for."""
     return 1e9
 
@@ -83,21 +82,24 @@ def test_costs_in_words(spent, words):
     assert cost_words(spent) == words
 
 
-def machine_of_the_results(training, cls, image_size, images):
+def machine_of_the_results(training, classes, image_size, images):
     """Two cores of the machine of results/cifar_fs: one rate for each backbone and batch norm."""
     if training.backbone == "resnet12":
         return 350e9
-    return 130e9 if cls.differentiable_norm else 200e9
+    return 130e9 if classes.learner.differentiable_norm else 200e9
 
 
 @pytest.mark.slow
-def test_one_rate_a_backbone_explains_the_time_of_every_committed_training(tmp_path):
+def test_one_rate_a_backbone_explains_the_time_of_every_committed_training(
+    tmp_path, committed_results
+):
     """Within a factor of two, from 19 s to an hour; counts of inner loops included."""
-    cells = {cell.id: cell for cell in benchmark_file.load_cells("cifar_fs")}
-    runs = [json.loads(file.read_text()) for file in sorted(COMMITTED.glob("*/run.json"))]
+    cells = {cell.id: cell for cell in load_benchmark("cifar_fs")}
+    files = sorted((committed_results / "cifar_fs").glob("*/run.json"))
+    runs = [json.loads(file.read_text()) for file in files]
     trained = {run["training"]["id"]: run for run in runs if run["training"]}
     chosen = [cells[run["cell"]] for run in trained.values() if run["cell"] in cells]
-    place = workspace.Workspace(tmp_path, tmp_path, LEARNERS)
+    place = open_workspace(tmp_path, tmp_path)
     found = forecast(chosen, place, CPU, False, machine_of_the_results)
     assert len(found) > 8
     for f in found:
@@ -121,25 +123,28 @@ def training_of(name, backbone="conv4", recipe="", options=""):
     steps = 1
     {recipe}
     """
-    return load_benchmark("bench", text, OPTIONS)[0].training
+    return parse_benchmark("bench", text, OPTIONS)[0].training
 
 
 def test_the_backbone_is_counted_as_by_hand():
     """Conv4-64 at 32x32: 3x3 convolutions; the images' own gradient is not asked for."""
     layers = [2 * 9 * c_in * 64 * side**2 for c_in, side in ((3, 32), (64, 16), (64, 8), (64, 4))]
-    assert flops.unit_flops(training_of("protonet"), ProtoNet, 32) == 3 * sum(layers) - layers[0]
+    assert (
+        flops.unit_flops(training_of("protonet"), classes_of("protonet"), 32)
+        == 3 * sum(layers) - layers[0]
+    )
 
 
 @pytest.mark.parametrize("norm", ["protonet", "maml"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_neither_batch_norm_nor_precision_is_counted(norm, precision):
     training = training_of(norm, recipe=f'precision = "{precision}"')
-    assert flops.unit_flops(training, LEARNERS[norm], 32) == 81_395_712
+    assert flops.unit_flops(training, classes_of(norm), 32) == 81_395_712
 
 
 def test_operations_are_those_of_convolutions_as_they_are_defined():
     training = training_of("transfer", recipe='convolutions = "winograd"')
-    assert flops.unit_flops(training, LEARNERS["transfer"], 32) == 81_395_712
+    assert flops.unit_flops(training, classes_of("transfer"), 32) == 81_395_712
 
 
 BATCHES = {
@@ -156,9 +161,9 @@ BATCHES = {
 def test_a_step_counted_on_small_images_is_that_of_the_whole_loss(name):
     """Run in full at 32 px, with all its images and episodes, heads and inner loops included."""
     recipe, options = BATCHES.get(name, ("n_way = 8\nn_shot = 3\nn_query = 4", ""))
-    training, cls = training_of(name, recipe=recipe, options=options), LEARNERS[name]
+    training, classes = training_of(name, recipe=recipe, options=options), classes_of(name)
     r = training.recipe
-    if cls.trains_on == "images":
+    if classes.learner.trains_on == "images":
         batch = ImageBatch(torch.randn(r.batch_size, 3, 32, 32), torch.zeros(r.batch_size).long())
     else:
         y_M = torch.arange(r.n_way).repeat_interleave(r.n_shot)
@@ -167,36 +172,36 @@ def test_a_step_counted_on_small_images_is_that_of_the_whole_loss(name):
         ids_TN = torch.arange(r.n_way).repeat(r.episodes_per_step, 1)
         x_TMCHW = torch.randn(*y_TM.shape, 3, 32, 32)
         batch = EpisodeBatch(x_TMCHW, y_TM, ids_TN, r.n_way * r.n_shot)
-    learner = new_learner(training, cls, 32, 64).train()
+    learner = new_learner(training, classes, 32, 64).train()
     with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
         warnings.simplefilter("ignore")  # conjugate gradients are to take all their steps
         learner.loss(batch).backward()
-    counted = flops.step_units(training, cls) * flops.unit_flops(training, cls, 32)
+    counted = flops.step_units(training, classes) * flops.unit_flops(training, classes, 32)
     assert counted == pytest.approx(counter.get_total_flops(), rel=0.01)
     images = batch.y_I if isinstance(batch, ImageBatch) else batch.y_TM
-    assert flops.step_images(r, cls) == images.numel()
+    assert flops.step_images(r, classes.learner) == images.numel()
 
 
 def test_inner_steps_and_mirrored_features_are_counted():
     def step(**options):
         text = ", ".join(f"{key} = {value}" for key, value in options.items())
-        return flops.step_units(training_of("maml", options=text), LEARNERS["maml"])
+        return flops.step_units(training_of("maml", options=text), classes_of("maml"))
 
     one, two, three = (step(inner_steps=n) for n in (1, 2, 3))
     assert two - one == pytest.approx(three - two)
     assert two > 1.2 * one
     plain, mirrored = (
-        flops.embedding_units(training_of("mtl", options=options), LEARNERS["mtl"])
+        flops.embedding_units(training_of("mtl", options=options), classes_of("mtl"))
         for options in ("", "mirror = true")
     )
     assert mirrored == 2 * plain
-    assert flops.embedding_units(training_of("pixels"), LEARNERS["pixels"]) == 0
+    assert flops.embedding_units(training_of("pixels"), classes_of("pixels")) == 0
 
 
 def test_adapting_costs_more_with_more_steps_and_shots():
     def units(shape, options=""):
         training = training_of("maml", options=options)
-        return flops.episode_units(training, LEARNERS["maml"], shape)
+        return flops.episode_units(training, classes_of("maml"), shape)
 
     five, one = flops.EpisodeShape(5, 5, 3), flops.EpisodeShape(5, 1, 3)
     assert units(five) > 2 * units(one)
@@ -204,21 +209,19 @@ def test_adapting_costs_more_with_more_steps_and_shots():
 
 
 def test_sizes_of_data_sets_that_are_here_and_that_are_not(tmp_path):
-    datasets = known_datasets()
-    assert flops.data_size("cifar-fs", tmp_path, datasets) == (
+    workspace = open_workspace(tmp_path, tmp_path)
+    assert flops.data_size("cifar-fs", workspace) == (
         32,
         {"train": 38_400, "val": 9600, "test": 12_000},
     )
-    tiered = flops.data_size("tiered-imagenet", tmp_path, datasets)
+    tiered = flops.data_size("tiered-imagenet", workspace)
     assert (tiered.image_size, sum(tiered.images.values())) == (84, 779_165)
-    glyphs = flops.data_size("glyphs", tmp_path, datasets)
-    assert glyphs.image_size == datasets["glyphs"].image_size
-    unknown = {"beetles": replace(datasets["fc100"], name="beetles", images=None)}
-    assert flops.data_size("beetles", tmp_path, unknown) == flops.data_size(
-        "fc100", tmp_path, datasets
-    )
+    assert flops.data_size("glyphs", workspace).image_size == DATASETS["glyphs"].image_size
+    unknown = {"beetles": replace(DATASETS["fc100"], name="beetles", images=None)}
+    beetles = flops.data_size("beetles", replace(workspace, datasets=unknown))
+    assert beetles == flops.data_size("fc100", workspace)
     write_tiny(tmp_path)
-    assert flops.data_size("tiny", tmp_path, datasets) == (16, {"train": 50, "val": 30, "test": 39})
+    assert flops.data_size("tiny", workspace) == (16, {"train": 50, "val": 30, "test": 39})
 
 
 # Rates ---------------------------------------------------------------------------------------
@@ -239,17 +242,17 @@ def timings(monkeypatch, seconds_of):
 def test_a_backbone_is_timed_once_on_ever_larger_batches(monkeypatch):
     timed = timings(monkeypatch, lambda images, threads: 0.01 + images / 1e4)
     training, machine = training_of("transfer"), Rates(CPU)
-    rate = machine.of(training, LEARNERS["transfer"], 32, 100)
+    rate = machine.of(training, classes_of("transfer"), 32, 100)
     assert [images for images, _ in timed[:6]] == [4, 4, 8, 16, 32, 64]
     assert rate == pytest.approx(64 * 81_395_712 / 0.0164)
     count = len(timed)
-    assert machine.of(training, LEARNERS["mtl"], 32, 1000) == rate
+    assert machine.of(training, classes_of("mtl"), 32, 1000) == rate
     assert len(timed) == count
-    machine.of(training, LEARNERS["maml"], 32, 100)
+    machine.of(training, classes_of("maml"), 32, 100)
     assert len(timed) > count  # another batch norm
     count = len(timed)
     winograd = training_of("transfer", recipe='convolutions = "winograd"')
-    machine.of(winograd, LEARNERS["transfer"], 32, 100)
+    machine.of(winograd, classes_of("transfer"), 32, 100)
     assert len(timed) > count
 
 
@@ -259,7 +262,7 @@ def test_where_threads_wait_for_each_other_one_is_enough(monkeypatch):
     torch.set_num_threads(2)
     try:
         timings(monkeypatch, lambda images, threads: images * (1e-3 if threads == 1 else 0.2))
-        rate = Rates(CPU).of(training_of("mtl"), LEARNERS["mtl"], 32, 8)
+        rate = Rates(CPU).of(training_of("mtl"), classes_of("mtl"), 32, 8)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -267,7 +270,7 @@ def test_where_threads_wait_for_each_other_one_is_enough(monkeypatch):
 
 
 def test_this_machine_has_a_rate():
-    assert 1e6 < Rates(CPU).of(training_of("mtl"), LEARNERS["mtl"], 16, 8) < 1e16
+    assert 1e6 < Rates(CPU).of(training_of("mtl"), classes_of("mtl"), 16, 8) < 1e16
 
 
 # Forecasts -----------------------------------------------------------------------------------
@@ -275,11 +278,11 @@ def test_this_machine_has_a_rate():
 
 @pytest.fixture
 def place(tmp_path):
-    return workspace.Workspace(tmp_path / "results", write_tiny(tmp_path / "data"), dict(LEARNERS))
+    return open_workspace(tmp_path / "results", write_tiny(tmp_path / "data"))
 
 
 def cells_of(text=BENCHMARK, *settings):
-    return load_benchmark("bench", text, OPTIONS, settings)
+    return parse_benchmark("bench", text, OPTIONS, settings)
 
 
 def shown(cells, place, force=False):
@@ -352,16 +355,17 @@ def test_a_cell_scored_elsewhere_counts_the_images_there(place):
     cell = cells_of(BENCHMARK, "scoring.dataset=mini-imagenet")[2]
     (found,), _ = shown([cell], place)
     assert (found.state, found.missing) == ("no data", ("mini-imagenet",))
-    units = flops.embedding_units(cell.training, ProtoNet) * 12_000
-    assert found.scoring.flops == units * flops.unit_flops(cell.training, ProtoNet, 84)
+    classes = classes_of("protonet")
+    units = flops.embedding_units(cell.training, classes) * 12_000
+    assert found.scoring.flops == units * flops.unit_flops(cell.training, classes, 84)
     assert found.training.images == 27  # of the images that are here
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(benchmark_file.shipped_benchmarks()))
+@pytest.mark.parametrize("name", shipped(shipped_benchmarks()))
 def test_every_shipped_benchmark_has_a_forecast_without_any_data(name, tmp_path):
-    cells = benchmark_file.load_cells(name)
-    found = forecast(cells, workspace.Workspace(tmp_path, tmp_path, LEARNERS), CPU, False, rate_of)
+    cells = load_benchmark(name)
+    found = forecast(cells, open_workspace(tmp_path, tmp_path), CPU, False, rate_of)
     assert not [f for f in found if f.unknown]
     trainings = {c.training.id for c in cells if c.training.learner != "pixels"}
     assert sum(f.training is not None for f in found) == len(trainings)
