@@ -1,4 +1,4 @@
-"""From a source to a store: imports, downloads and drawings."""
+"""Brings a data set into its store: imports, downloads and drawings."""
 
 from collections.abc import Callable
 from pathlib import Path

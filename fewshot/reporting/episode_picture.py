@@ -38,7 +38,7 @@ SUPPORT_IN_LINE, QUERY_IN_LINE = 5, 15
 MOST_PX = 16_000
 """Height of a picture: programs refuse images of more than twice as much, or show them badly."""
 NAME_WIDTH = 22  # characters of a line of a class name
-MARGIN, GAP, ROW_GAP, SPACE = 24, 4, 8, 36
+MARGIN, GAP, CLASS_GAP, SPACE = 24, 4, 8, 36
 """Pixels around all; between images, between classes besides, between support and queries."""
 LINE_PX = round(LINE * DPI)
 HEAD_PX = 5 * LINE_PX // 2  # what stands above the images of an episode
@@ -98,8 +98,8 @@ def write_episodes(
 
 def _refuse_high(source: EpisodeSource, shape: EpisodeShape, count: int) -> None:
     lines = max(_lines(shape.n_shot, SUPPORT_IN_LINE), _lines(shape.n_query, QUERY_IN_LINE))
-    row = lines * (_tile_px(source.image_size) + GAP) + ROW_GAP
-    if (height := count * (HEAD_PX + shape.n_way * row + SPACE)) > MOST_PX:
+    class_px = lines * (_tile_px(source.image_size) + GAP) + CLASS_GAP
+    if (height := count * (HEAD_PX + shape.n_way * class_px + SPACE)) > MOST_PX:
         raise UserError(
             f"{count} episodes of {shape.n_way} classes make a picture {height:,} pixels high, "
             f"more than {MOST_PX:,}: ask for fewer"
@@ -124,14 +124,14 @@ class _Layout:
     query: int
     width: int
 
-    def row(self, images: ClassImages) -> int:
+    def height(self, images: ClassImages) -> int:
         """Return the height of a class: of its images, or of its name where that has more lines."""
         lines = max(
             _lines(len(images.support_KHWC), SUPPORT_IN_LINE),
             _lines(len(images.query_MHWC), QUERY_IN_LINE),
         )
         named = len(_name_lines(images.name)) * LINE_PX
-        return max(lines * (self.tile + GAP), named) + ROW_GAP
+        return max(lines * (self.tile + GAP), named) + CLASS_GAP
 
 
 def _layout(episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str]) -> _Layout:
@@ -153,7 +153,7 @@ def _name_lines(name: str) -> list[str]:
 
 def _draw(episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str]) -> Figure:
     layout = _layout(episodes, titles)
-    heights = [HEAD_PX + sum(map(layout.row, classes)) + SPACE for classes in episodes]
+    heights = [HEAD_PX + sum(map(layout.height, classes)) + SPACE for classes in episodes]
     canvas_HWC = np.full((MARGIN + sum(heights), layout.width, 3), 255, np.uint8)
     figure, axes = _empty(canvas_HWC.shape[0], layout.width)
     top = MARGIN
@@ -194,7 +194,7 @@ def _draw_classes(
                 line, column = divmod(place, in_line)
                 y, x = (top + line * (layout.tile + GAP), left + column * (layout.tile + GAP))
                 canvas_HWC[y : y + layout.tile, x : x + layout.tile] = _tile(image_HWC, layout.tile)
-        top += layout.row(images)
+        top += layout.height(images)
 
 
 def _tile(image_HWC: np.ndarray, tile: int) -> np.ndarray:

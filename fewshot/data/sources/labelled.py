@@ -1,4 +1,4 @@
-"""Reads images that come in a row with a label each, as arrays and pickles hold them."""
+"""Reads images that come one after another with a label each: those of arrays and pickles."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

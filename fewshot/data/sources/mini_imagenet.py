@@ -51,7 +51,7 @@ def _read_cache(files: Files, found: SplitFiles, asked: Asked) -> Reading:
             raise UserError(f"{name}: no image_data with a class_dict ({error})") from error
         if "" in classes:
             raise UserError(f"{name}: image {list(classes).index('')} is of no class")
-        parts.append(LabelledImages(name, classes.tolist(), images.row))
+        parts.append(LabelledImages(name, classes.tolist(), images.part))
     return read_labelled(parts, asked, {"how": "cache pickles of Ren et al. and learn2learn"})
 
 
@@ -72,7 +72,7 @@ def _read_category_splits(files: Files, found: SplitFiles, asked: Asked) -> Read
         ids = ids or sorted(set(labels_I.tolist()))
         if len(ids) != len(names):
             raise UserError(f"{name}: {len(ids)} labels for the {len(names)} {split} classes")
-        parts.append(LabelledImages(name, name_labels(labels_I, ids, names, name), images.row))
+        parts.append(LabelledImages(name, name_labels(labels_I, ids, names, name), images.part))
     how = f"category-split pickles of Gidaris and MetaOptNet, labels by {' and '.join(named)}"
     return read_labelled(parts, asked, {"how": how})
 

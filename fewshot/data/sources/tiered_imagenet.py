@@ -93,7 +93,7 @@ def _read_npz(files: Files, found: _Found, asked: Asked) -> Reading:
         images = open_npz(files.blob(name)).get("images")
         if images is None or images.dtype != np.uint8 or len(images.shape) != 4:
             raise UserError(f"{name}: no array 'images' of bytes and four axes")
-        return images.row, len(images)
+        return images.part, len(images)
 
     parts = _labelled(files, found, open_images)
     mean = _mean_colour(parts)

@@ -17,13 +17,13 @@ from fewshot.errors import UserError
 KINDS = "biufSU"  # bool, integers, floats, bytes, text: nothing that could hold an object
 MAX_DIMENSIONS = 32
 MAX_BYTES = 1 << 48
-MAX_EMPTY = 1 << 20  # rows of no bytes cost nothing to claim, and for ever to walk
+MAX_EMPTY = 1 << 20  # parts of no bytes cost nothing to claim, and for ever to walk
 MAX_HEADER = 1024  # bytes; that of an array of numbers has 118
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array that may be on disk: its numbers are `data`, row by row unless `fortran`.
+    """An array that may be on disk: its numbers are `data`, the last axis first unless `fortran`.
 
     dtype: of one of the KINDS. Raises UserError when the data are not as long as the shape says.
     """
@@ -44,18 +44,18 @@ class Array:
 
     def numpy(self) -> np.ndarray:
         """Return the whole array, read from disk; not to be written to."""
-        return self._part(0, _length(self.data), self.shape)
+        return self._read(0, _length(self.data), self.shape)
 
-    def row(self, i: int) -> np.ndarray:
+    def part(self, i: int) -> np.ndarray:
         """Return part `i` (from 0) of the first axis; reads nothing else, unless `fortran`."""
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of {len(self)}")
         if self.fortran and len(self.shape) > 1:
             return self._whole[i]
         size = self.dtype.itemsize * math.prod(self.shape[1:])
-        return self._part(i * size, size, self.shape[1:])
+        return self._read(i * size, size, self.shape[1:])
 
-    def _part(self, start: int, size: int, shape: tuple[int, ...]) -> np.ndarray:
+    def _read(self, start: int, size: int, shape: tuple[int, ...]) -> np.ndarray:
         if isinstance(self.data, Blob):
             data = self.data.read(start, size)
         else:

@@ -81,9 +81,9 @@ def _frombuffer(machine: Machine, arguments: tuple[Any, ...]) -> Array:
     shape = tuple(shape[axis] for axis in axes)
     if axes[:1] != (0,):
         return Array(array.dtype, shape, array.numpy().transpose(axes).tobytes())
-    rows = (array.row(i).transpose([axis - 1 for axis in axes[1:]]) for i in range(len(array)))
+    parts = (array.part(i).transpose([axis - 1 for axis in axes[1:]]) for i in range(len(array)))
     size = array.dtype.itemsize * math.prod(shape)
-    return Array(array.dtype, shape, machine.copied((row.tobytes() for row in rows), size))
+    return Array(array.dtype, shape, machine.copied((part.tobytes() for part in parts), size))
 
 
 NDARRAY = Function("ndarray", None)

@@ -91,9 +91,9 @@ def _energy(differences: np.ndarray) -> float:
 def _frames(luma_IHW: np.ndarray) -> np.ndarray:
     """Return the mean luma of the four quarters of each image, in levels (uint8, images x 4)."""
     _, height, width = luma_IHW.shape
-    rows = (slice(0, height // 2), slice(height // 2, None))
-    columns = (slice(0, width // 2), slice(width // 2, None))
-    quarters = [luma_IHW[:, r, c].mean(axis=(1, 2)) for r in rows for c in columns]
+    halves_H = (slice(0, height // 2), slice(height // 2, None))
+    halves_W = (slice(0, width // 2), slice(width // 2, None))
+    quarters = [luma_IHW[:, h, w].mean(axis=(1, 2)) for h in halves_H for w in halves_W]
     return (np.stack(quarters, axis=1) / LUMA_SCALE).round().astype(np.uint8)
 
 

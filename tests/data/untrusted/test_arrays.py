@@ -48,10 +48,10 @@ def test_rows_are_those_of_the_whole(tmp_path: Path, fortran: bool, on_disk: boo
     assert len(array) == 7
     assert same(array.numpy(), PIXELS)
     for i, expected in enumerate(PIXELS):
-        assert same(array.row(i), expected)
+        assert same(array.part(i), expected)
     for i in (-1, 7):
         with pytest.raises(IndexError):
-            array.row(i)
+            array.part(i)
 
 
 def test_a_row_reads_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_row_reads_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     reads = []
     whole = Blob.read
     monkeypatch.setattr(Blob, "read", lambda blob, *at: reads.append(at) or whole(blob, *at))
-    array.row(3)
+    array.part(3)
     assert reads == [(3 * 60, 60)]
 
 
@@ -67,7 +67,7 @@ def test_threads_may_read_rows(tmp_path: Path) -> None:
     array = Array(PIXELS.dtype, PIXELS.shape, blob_of(tmp_path / "x", PIXELS.tobytes()))
     rows = [*range(7)] * 50
     with ThreadPoolExecutor(8) as pool:
-        assert same(np.stack(list(pool.map(array.row, rows))), PIXELS[rows])
+        assert same(np.stack(list(pool.map(array.part, rows))), PIXELS[rows])
 
 
 def test_arrays_without_axes_or_values() -> None:
@@ -76,7 +76,7 @@ def test_arrays_without_axes_or_values() -> None:
     with pytest.raises(TypeError):
         len(scalar)
     assert Array(np.dtype("u1"), (0, 5), b"").numpy().shape == (0, 5)
-    assert Array(np.dtype("u1"), (2, 0), b"").row(1).shape == (0,)
+    assert Array(np.dtype("u1"), (2, 0), b"").part(1).shape == (0,)
 
 
 @pytest.mark.parametrize("dtype", ["<U2", ">U2"])

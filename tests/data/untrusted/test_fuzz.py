@@ -138,7 +138,7 @@ def read_pickle(path: Path) -> None:
 def check_values(value: Any) -> None:
     if isinstance(value, Array):
         assert value.numpy().shape == value.shape
-        assert all(value.row(i).shape == value.shape[1:] for i in range(len(value.shape[:1])))
+        assert all(value.part(i).shape == value.shape[1:] for i in range(len(value.shape[:1])))
     elif type(value) in (list, tuple, dict):
         for part in value.values() if isinstance(value, dict) else value:
             check_values(part)

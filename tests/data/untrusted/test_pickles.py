@@ -128,7 +128,7 @@ def test_arrays_of_every_type_and_layout(load: Any, protocol: int, dtype: str) -
         assert (found.dtype, found.shape) == (array.dtype, array.shape)
         assert np.array_equal(found.numpy(), array)
         for i in range(min(len(array), 3)):
-            assert np.array_equal(found.row(i), array[i])
+            assert np.array_equal(found.part(i), array[i])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
