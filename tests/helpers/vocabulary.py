@@ -44,7 +44,7 @@ NAMES = (
             Allowed(
                 "fewshot/learners/**", "^_training_mode_$", "torch's word: a module in training"
             ),
-            Allowed("fewshot/harness/train.py", "^_mode_$", "the argument of torch.compile"),
+            Allowed("fewshot/harness/**", "^_mode_$", "the argument of torch.compile"),
             Allowed("fewshot/data/sources/resample.py", "^_mode_$", "the argument of interpolate"),
         ),
     ),

@@ -1,95 +1,12 @@
-"""Intervals and paired tests against scipy, and at their nominal rates in simulation."""
+"""Paired comparisons against scipy, and at their nominal rates in simulation."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from helpers.simulation import COVERED, REPETITIONS, accuracies
 from scipy import stats
 
-from fewshot.statistics.holm import holm
-from fewshot.statistics.intervals import difference_of_means, mean_ci95
 from fewshot.statistics.paired import paired
 from fewshot.statistics.permutation import sign_flip_p
-
-REPETITIONS = 2000
-# Two standard deviations of a rate of 0.05 over 2,000 repetitions are 0.01.
-NOMINAL = pytest.approx(0.05, abs=0.01)
-COVERED = pytest.approx(0.95, abs=0.01)
-
-
-def accuracies(rng, n, mean=0.0):
-    """Differences of accuracies with 75 queries: in steps of 1/75, skewed, in fat tails."""
-    raw = mean + 0.03 * rng.standard_t(5, n) + 0.02 * (rng.exponential(1, n) - 1)
-    return np.round(75 * raw) / 75
-
-
-@pytest.mark.parametrize("n", [2, 3, 30, 2000])
-def test_the_interval_is_scipys(n):
-    values = np.random.default_rng(n).normal(0.7, 0.1, n)
-    mean, half = mean_ci95(values)
-    low, high = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
-    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-12)
-
-
-def test_it_covers_the_mean_at_its_nominal_rate():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for values in rng.normal(0.5, 0.1, (REPETITIONS, 10)):
-        mean, half = mean_ci95(values)
-        hits += abs(mean - 0.5) <= half
-    assert hits / REPETITIONS == COVERED
-
-
-def test_one_value_has_no_interval():
-    mean, half = mean_ci95(np.array([0.5]))
-    assert mean == 0.5
-    assert np.isnan(half)
-
-
-def test_the_interval_of_seeds_is_welchs():
-    rng = np.random.default_rng(1)
-    a, b = rng.normal(0.7, 0.02, 3), rng.normal(0.6, 0.05, 5)
-    mean, half = difference_of_means(a, b)
-    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    assert (mean - half, mean + half) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
-    assert np.isnan(difference_of_means(a, b[:1]).ci95)
-
-
-@pytest.mark.parametrize("n", [2, 5, 12])
-def test_few_episodes_are_permuted_exactly_as_in_scipy(n):
-    a, b = np.random.default_rng(n).integers(0, 6, (2, n)) / 5
-    theirs = stats.permutation_test(
-        (a, b), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=np.inf
-    )
-    # scipy doubles the smaller tail, which by symmetry is the share of both, but for a tie at 0.
-    assert sign_flip_p((a - b)[:, None])[0] == pytest.approx(min(1, theirs.pvalue), abs=1e-12)
-
-
-def test_many_episodes_are_permuted_as_in_scipy():
-    rng = np.random.default_rng(3)
-    d_ER = np.stack([accuracies(rng, 300, mean) for mean in (0, 0.002, 0.004)], axis=1)
-    theirs = [
-        stats.permutation_test(
-            (d,), np.mean, permutation_type="samples", n_resamples=9999, rng=rng
-        ).pvalue
-        for d in d_ER.T
-    ]
-    # Two random tests of 9,999 resamples: the standard deviation of a p of 0.5 is 0.005 in each.
-    assert sign_flip_p(d_ER) == pytest.approx(theirs, abs=0.03)
-
-
-def test_differences_as_rows_of_a_table_and_alone_are_tested_alike():
-    rng = np.random.default_rng(4)
-    d_ER = np.stack([accuracies(rng, 200, mean) for mean in (0, 0.003)], axis=1)
-    alone = [sign_flip_p(d_E[:, None])[0] for d_E in d_ER.T]
-    assert sign_flip_p(d_ER) == pytest.approx(alone, abs=1e-12)
-
-
-@pytest.mark.parametrize("n_episodes", [8, 60, 400])
-def test_the_permutation_test_rejects_equal_learners_at_its_nominal_rate(n_episodes):
-    rng = np.random.default_rng(5)
-    d_ER = rng.normal(0, 0.05, (n_episodes, REPETITIONS))
-    assert np.mean(sign_flip_p(d_ER, resamples=999) <= 0.05) == NOMINAL
 
 
 def test_the_bootstrap_and_the_interval_cover_the_difference_at_their_nominal_rates():
@@ -149,25 +66,3 @@ def test_equal_learners_differ_by_nothing():
 def test_lists_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="cannot pair 5 episodes with 6"):
         paired(np.ones(5), np.ones(6))
-
-
-def test_holm_is_the_procedure_of_his_paper():
-    # Computed by hand: sorted p times 5, 4, 3, 2, 1, then none below the one before.
-    p = [0.02, 0.01, 0.2, 0.012, 0.5]
-    assert holm(p) == pytest.approx([0.06, 0.05, 0.4, 0.05, 0.5])
-    assert holm([]) == []
-    assert holm([0.01, 0.03], tests=6) == pytest.approx([0.06, 0.15])
-
-
-def test_holm_keeps_the_family_at_its_nominal_rate():
-    rng = np.random.default_rng(10)
-    families = rng.uniform(size=(REPETITIONS, 10))
-    assert np.mean([min(holm(list(p))) <= 0.05 for p in families]) == NOMINAL
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-def test_holm_never_lowers_a_p_nor_changes_their_order(p_values):
-    adjusted = holm(p_values)
-    assert all(new >= old for new, old in zip(adjusted, p_values, strict=True))
-    order = np.argsort(p_values, kind="stable")
-    assert all(np.diff(np.array(adjusted)[order]) >= 0)
