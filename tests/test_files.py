@@ -10,6 +10,9 @@ from fewshot.errors import UserError
 from fewshot.files import new_folder, only_writer, resumed_folder
 
 
+STOP = RuntimeError("stop")
+
+
 def content(folder):
     """Every file below a folder, hidden ones too, but for locks."""
     files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"]
@@ -29,7 +32,7 @@ def test_a_folder_takes_the_place_of_an_older_one_whole(tmp_path):
     assert content(tmp_path) == {"cell/b": "new"}
 
 
-def fail(writer, files, fault=RuntimeError("stop")):
+def fail(writer, files, fault):
     """Write some files, and then come to grief."""
     with writer as folder:
         for name, text in files.items():
@@ -37,7 +40,7 @@ def fail(writer, files, fault=RuntimeError("stop")):
         raise fault
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("stop"), KeyboardInterrupt()])
+@pytest.mark.parametrize("fault", [STOP, KeyboardInterrupt()])
 def test_whatever_goes_wrong_the_older_folder_stays_and_nothing_else(tmp_path, fault):
     fill(tmp_path / "cell", "old")
     with pytest.raises(type(fault)):
@@ -59,7 +62,7 @@ def test_a_disk_that_refuses_is_a_mistake_in_one_line(tmp_path):
 
 def test_a_folder_that_is_gone_on_with_is_handed_on_as_it_was_left(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
-        fail(resumed_folder(tmp_path / "store", "journal"), {"journal": "half", "a": "1"})
+        fail(resumed_folder(tmp_path / "store", "journal"), {"journal": "half", "a": "1"}, STOP)
     assert not (tmp_path / "store").exists()
     with resumed_folder(tmp_path / "store", "journal") as partial:
         assert content(partial) == {"journal": "half", "a": "1"}
@@ -68,7 +71,7 @@ def test_a_folder_that_is_gone_on_with_is_handed_on_as_it_was_left(tmp_path):
 
 def test_without_a_journal_a_failure_leaves_nothing_to_go_on_with(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
-        fail(resumed_folder(tmp_path / "store", "journal"), {"a": "1"})
+        fail(resumed_folder(tmp_path / "store", "journal"), {"a": "1"}, STOP)
     assert content(tmp_path) == {}
 
 
