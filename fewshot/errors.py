@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is not among the known ones, with the nearest known one.
+    """Return the error for a name that is not among the known ones, with the nearest of them.
 
     >>> unknown_name("learner", "protnet", ["protonet", "mtl"])
     UserError("unknown learner 'protnet': did you mean 'protonet'?")

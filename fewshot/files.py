@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all, and are written by one process at a time."""
+"""Files and folders that appear whole or not at all, written by one process at a time."""
 
 import os
 import secrets
@@ -13,8 +13,24 @@ from fewshot.errors import UserError
 
 
 @contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name; the file written there takes the place of `path` if all goes well.
+
+    Raises UserError when the disk refuses; whatever goes wrong, what stood at `path` stays.
+    """
+    temporary = path.with_name(path.name + ".new")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder under a temporary name, which takes the place of `path` if all goes well.
+    """Yield a new folder, which takes the place of `path` if all goes well.
 
     Raises UserError when the disk refuses; whatever goes wrong, what stood at `path` stays.
     """
@@ -24,16 +40,16 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         _replace(temporary, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror or error})") from error
+        raise _refused(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
 def resumed_folder(path: Path, journal: str) -> Iterator[Path]:
-    """As `new_folder`, but of a fixed name, and kept for the next try if it holds a file `journal`.
+    """Yield a folder as `new_folder` does; one that holds a file `journal` outlives a failure.
 
-    The next try is handed the folder as it was left; `journal` is removed when all goes well.
+    The next try is handed it as it was left; `journal` is removed when all goes well.
     """
     partial = path.parent / f".{path.name}.partial"
     try:
@@ -42,7 +58,7 @@ def resumed_folder(path: Path, journal: str) -> Iterator[Path]:
         (partial / journal).unlink(missing_ok=True)
         _replace(partial, path)
     except OSError as error:
-        raise UserError(f"{path}: cannot write ({error.strerror or error})") from error
+        raise _refused(path, error) from error
     finally:
         if not (partial / journal).is_file():
             shutil.rmtree(partial, ignore_errors=True)
@@ -59,13 +75,17 @@ def only_writer(path: Path) -> Iterator[None]:
         lock = FileLock(path.parent / f".{path.name}.lock")
         lock.acquire()
     except OSError as error:
-        raise UserError(f"{path.parent}: cannot write ({error.strerror or error})") from error
+        raise _refused(path.parent, error) from error
     try:
         for leftover in path.parent.glob(f".{path.name}.tmp-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
     finally:
         lock.release()
+
+
+def _refused(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot write ({error.strerror or error})")
 
 
 def _replace(new: Path, path: Path) -> None:

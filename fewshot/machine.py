@@ -21,7 +21,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "pillow", "numba
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Processor, cores, threads, memory, GPU and versions: what timings depend on."""
+    """Return what timings depend on: processor, cores, threads, memory, GPU and versions."""
     return {
         "processor": processor_name(),
         "processor_kind": processor_kind(),
@@ -38,7 +38,7 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def keep_freed_memory() -> bool:
-    """Make the C library keep the memory that tensors free; whether it can.
+    """Make the C library keep the memory that tensors free, and say whether it can.
 
     By default glibc hands every large block back to the system, which must zero its pages again
     for the next step: half the time of a training step of Conv4 at 84x84 pixels on a CPU.
@@ -53,17 +53,17 @@ def keep_freed_memory() -> bool:
 
 
 def processor_name() -> str:
-    """The processor's model, as the system tells it."""
+    """Return the processor's model, as the system tells it."""
     lines = _cpu_info().splitlines()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())
 
 
 def processor_kind() -> str:
-    """What a processor's name may not tell: clouds call unlike ones "AMD EPYC", and name no more.
+    """Return the processor's family and model, its widest vectors that PyTorch uses, and bfloat16.
 
-    Family and model where the system tells, the widest vectors that PyTorch uses, and whether it
-    has bfloat16 in hardware.
+    A name does not tell them: clouds call unlike processors "AMD EPYC". Family and model stand
+    where the system tells them, "bf16" where there is bfloat16 in hardware.
     """
     fields = dict(re.findall(r"^(cpu family|model)\s*: (\d+)$", _cpu_info(), re.MULTILINE))
     known = [f"{name.removeprefix('cpu ')} {number}" for name, number in sorted(fields.items())]
@@ -72,7 +72,7 @@ def processor_kind() -> str:
 
 
 def computes_bf16() -> bool:
-    """Whether the processor has instructions for bfloat16 that PyTorch uses (x86).
+    """Say whether the processor has instructions for bfloat16 that PyTorch uses (x86).
 
     Elsewhere bfloat16 is turned to float32 and back, which takes longer than float32 alone.
     """
@@ -82,7 +82,7 @@ def computes_bf16() -> bool:
 
 
 def _cpu_info() -> str:
-    """What Linux tells of the processors; nothing on other systems."""
+    """Return the facts that Linux has on the processors; empty on other systems."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -90,7 +90,7 @@ def _cpu_info() -> str:
 
 
 def gpu_driver() -> str | None:
-    """The version of the GPU's driver; None where the system does not tell."""
+    """Return the version of the GPU's driver; None where the system does not tell."""
     try:
         answer = subprocess.run(
             ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
@@ -104,7 +104,7 @@ def gpu_driver() -> str | None:
 
 
 class ProcessorSeconds(NamedTuple):
-    """Processor time since some moment in the past: differences of two readings mean something.
+    """Processor time since some moment in the past; only differences have a meaning.
 
     own_s: of this process, all threads. busy_s: of all processors together, whoever used them,
     what a virtual machine's host took away included; None where the system does not tell.
@@ -117,7 +117,7 @@ class ProcessorSeconds(NamedTuple):
 
 
 def processor_seconds() -> ProcessorSeconds:
-    """Processor time of this process and of the whole machine (Linux)."""
+    """Return the processor time of this process and of the whole machine (Linux)."""
     own_s, machine_s = time.process_time(), time.monotonic() * (os.cpu_count() or 1)
     try:
         ticks = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
@@ -129,7 +129,7 @@ def processor_seconds() -> ProcessorSeconds:
 
 
 def memory_bytes(device: torch.device | None = None) -> int:
-    """Physical memory of the machine, or what is free of a GPU's."""
+    """Return the bytes of the machine's memory, or those that are free of a GPU's."""
     if device is not None and device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -149,7 +149,7 @@ def release_pages(array: np.ndarray) -> None:
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a package, None where it is missing."""
+    """Return the installed version of a package, None where it is missing."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -157,7 +157,7 @@ def package_version(name: str) -> str | None:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the suite's own source and whether it was changed; None outside a checkout."""
+    """Return the commit of the suite's source, and if it was changed; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
@@ -196,7 +196,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Peak memory since the last reset: of the GPU, or the process's resident memory."""
+    """Return the peak since the last reset of the GPU's memory, or the process's resident one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Folders appear whole or not at all, and have one writer at a time."""
+"""Files and folders appear whole or not at all, and have one writer at a time."""
 
 import os
 import subprocess
@@ -7,8 +7,60 @@ import sys
 import pytest
 
 from fewshot.errors import UserError
-from fewshot.files import new_folder, only_writer, resumed_folder
+from fewshot.files import new_file, new_folder, only_writer, resumed_folder
 
+
+@pytest.fixture(params=[new_file, new_folder])
+def replaced(request, tmp_path):
+    """A writer, and a path where something stands already."""
+    path = tmp_path / "kept"
+    with request.param(path) as temporary:
+        write(request.param, temporary, "old")
+    return request.param, path
+
+
+def write(writer, temporary, text):
+    (temporary if writer is new_file else temporary / "file").write_text(text)
+
+
+def text_of(writer, path):
+    return (path if writer is new_file else path / "file").read_text()
+
+
+def test_the_new_takes_the_place_of_the_old(replaced, tmp_path):
+    writer, path = replaced
+    with writer(path) as temporary:
+        write(writer, temporary, "new")
+        assert text_of(writer, path) == "old"
+    assert text_of(writer, path) == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("no luck"), "no luck"),
+        (KeyboardInterrupt("stopped"), "stopped"),
+        (OSError(28, "No space left on device"), r"kept: cannot write \(No space left on device\)"),
+    ],
+)
+def test_the_old_stays_when_writing_fails(replaced, tmp_path, error, shown):
+    """A disk that refuses is a user's concern, told in one line; other errors pass as they are."""
+    writer, path = replaced
+    wanted = UserError if isinstance(error, OSError) else type(error)
+
+    def fail():
+        with writer(path) as temporary:
+            write(writer, temporary, "half")
+            raise error
+
+    with pytest.raises(wanted, match=shown):
+        fail()
+    assert text_of(writer, path) == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# Folders that are gone on with, and their writers
 
 STOP = RuntimeError("stop")
 
@@ -19,50 +71,17 @@ def content(folder):
     return {str(p.relative_to(folder)): p.read_text() for p in files}
 
 
-def fill(folder, text):
-    with new_folder(folder) as new:
-        (new / "a").write_text(text)
-
-
-def test_a_folder_takes_the_place_of_an_older_one_whole(tmp_path):
-    fill(tmp_path / "cell", "old")
-    with new_folder(tmp_path / "cell") as new:
-        (new / "b").write_text("new")
-        assert content(tmp_path / "cell") == {"a": "old"}
-    assert content(tmp_path) == {"cell/b": "new"}
-
-
-def fail(writer, files, fault):
+def fail(writer, files):
     """Write some files, and then come to grief."""
     with writer as folder:
         for name, text in files.items():
             (folder / name).write_text(text)
-        raise fault
-
-
-@pytest.mark.parametrize("fault", [STOP, KeyboardInterrupt()])
-def test_whatever_goes_wrong_the_older_folder_stays_and_nothing_else(tmp_path, fault):
-    fill(tmp_path / "cell", "old")
-    with pytest.raises(type(fault)):
-        fail(new_folder(tmp_path / "cell"), {"a": "half"}, fault)
-    assert content(tmp_path) == {"cell/a": "old"}
-
-
-def test_a_disk_that_refuses_is_a_mistake_in_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    for writer in (new_folder, only_writer):
-        with pytest.raises(UserError, match="cannot write"), writer(tmp_path / "file" / "cell"):
-            pass
-    with (
-        pytest.raises(UserError, match="cannot write"),
-        resumed_folder(tmp_path / "file" / "cell", "journal"),
-    ):
-        pass
+        raise STOP
 
 
 def test_a_folder_that_is_gone_on_with_is_handed_on_as_it_was_left(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
-        fail(resumed_folder(tmp_path / "store", "journal"), {"journal": "half", "a": "1"}, STOP)
+        fail(resumed_folder(tmp_path / "store", "journal"), {"journal": "half", "a": "1"})
     assert not (tmp_path / "store").exists()
     with resumed_folder(tmp_path / "store", "journal") as partial:
         assert content(partial) == {"journal": "half", "a": "1"}
@@ -71,7 +90,7 @@ def test_a_folder_that_is_gone_on_with_is_handed_on_as_it_was_left(tmp_path):
 
 def test_without_a_journal_a_failure_leaves_nothing_to_go_on_with(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
-        fail(resumed_folder(tmp_path / "store", "journal"), {"a": "1"}, STOP)
+        fail(resumed_folder(tmp_path / "store", "journal"), {"a": "1"})
     assert content(tmp_path) == {}
 
 

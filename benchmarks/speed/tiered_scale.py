@@ -32,8 +32,7 @@ from PIL import Image
 from fewshot.data import open_source
 from fewshot.data.catalogue import known_datasets
 from fewshot.data.sources.tiered_imagenet import IMAGES
-from fewshot.data.splits import load_split
-from fewshot.data.tiered_classes import tiered_super_categories
+from fewshot.data.splits import load_split, tiered_super_categories
 from fewshot.episodes.sampling import SPLITS, EpisodeShape, draw_episode
 
 SIZE, DIFFERENT, QUALITY = 84, 64, 90

@@ -71,13 +71,13 @@ def check(
 ) -> None:
     """Does a learner keep to its contract? Exit code 1 if not."""
     import fewshot
-    from fewshot.reporting.grid import text
+    from fewshot.reporting.grid import Grid
 
     outcomes = fewshot.check(learner, backbone=backbone, settings=settings or [], say=say)
     lines = [[o.name, o.verdict, o.message, f"{o.seconds:.1f} s"] for o in outcomes]
     counted = [o.verdict for o in outcomes]
     footer = ", ".join(f"{counted.count(v)} {v}" for v in dict.fromkeys(counted))
-    print(text(["check", "", "", "time"], lines, footer, terminal_width()), end="")
+    print(Grid(["check", "", "", "time"], lines, footer).text(terminal_width()), end="")
     if "failed" in counted:
         raise typer.Exit(1)
 

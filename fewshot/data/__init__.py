@@ -87,20 +87,19 @@ def open_split(
 
 def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:
     """Return the splits of glyphs with the first images of each class, drawn in memory."""
-    reading, known = glyphs.read(images_per_class=per_class), glyphs.GLYPHS
-    sizes_C = np.array(list(reading.class_sizes.values()))
-    store = Store(
-        path=Path(),
-        images_IHWC=np.concatenate(list(reading.images(0, int(sizes_C.sum())))),
-        class_names=tuple(reading.class_sizes),
-        class_starts=np.cumsum(sizes_C) - sizes_C,
-        class_sizes=sizes_C,
-        fingerprint="",
-        class_hashes=(),
-        class_summaries=None,
-        info=reading.info,
-    )
-    return {part: _source(known.name, part, store, glyphs.class_split(), known) for part in SPLITS}
+    known, names, split = glyphs.GLYPHS, list(glyphs.characters()), glyphs.class_split()
+    blocks = glyphs.read(images_per_class=per_class).images(0, per_class * len(names))
+    images_IHWC = np.concatenate(list(blocks))
+
+    def drawn(part: Split) -> EpisodeSource:
+        classes = split.classes(part)
+        starts_C = per_class * np.searchsorted(names, classes)
+        sizes_C = np.full(len(classes), per_class)
+        return EpisodeSource(
+            known.name, part, images_IHWC, classes, starts_C, sizes_C, known.mean, known.std, ""
+        )
+
+    return {part: drawn(part) for part in SPLITS}
 
 
 def dataset_info(name: str, directory: Path, datasets: DataSets) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Downloads: from several mirrors, checked, and taken up again where they broke off."""
+"""Downloads from several mirrors, checks them, and takes them up where they broke off."""
 
 import json
 import re
@@ -33,7 +33,7 @@ class UnavailableError(UserError):
 
 
 class _MirrorError(Exception):
-    """Why a server does not give what is wanted, in a few words."""
+    """The reason, in a few words, why a server does not give a file."""
 
 
 def fetch_source(dataset: str, alternatives: Alternatives, folder: Path, say: Say) -> Path:
@@ -78,7 +78,7 @@ def _way_by_hand(dataset: str, downloads: Sequence[Download]) -> str:
 
 
 def _with_hashes(downloads: Sequence[Download], say: Say) -> Iterator[Download]:
-    """The downloads, with hash and size from Zenodo's records where they are not known."""
+    """Give the downloads, with hash and size from Zenodo's records where they are not known."""
     ask = cache(_zenodo_hashes)  # once a record, not once a file
     for download in downloads:
         found = next(filter(None, map(ZENODO_FILE.match, download.urls)), None)
@@ -96,7 +96,7 @@ def _with_hashes(downloads: Sequence[Download], say: Say) -> Iterator[Download]:
 
 
 def _zenodo_hashes(address: str) -> dict[str, tuple[str, int]]:
-    """File name -> hash and size, from the record that Zenodo's API has at `address`."""
+    """Return file name -> hash and size, from the record that Zenodo's API has at `address`."""
     with _get(address) as response:
         if response.status_code != 200:
             raise _MirrorError(f"HTTP {response.status_code} {response.reason}")
@@ -164,7 +164,7 @@ class _Transfer:
 
     @property
     def _note(self) -> Path:
-        """Where `part` comes from: URL, ETag or date, size of the whole file."""
+        """Return the file that notes where `part` comes from: URL, ETag or date, size of all."""
         return self.part.with_name(f"{self.part.name}.json")
 
     def _noted(self) -> list[Any]:
@@ -183,7 +183,7 @@ class _Transfer:
             self._go_on(url, 0)
 
     def _fits(self, response: requests.Response, url: str, offset: int) -> bool:
-        """Whether an answer continues `part`, or is a whole file or an error."""
+        """Return whether an answer continues `part`, or is a whole file or an error."""
         if response.status_code != 206:
             return response.status_code != 416  # the file ends before `offset`
         start, size = _extent(response)
@@ -220,7 +220,7 @@ class _Transfer:
 
 
 def _get(url: str, offset: int = 0) -> requests.Response:
-    """The answer to a request for all that comes after `offset`; its content is not read yet."""
+    """Ask for all that comes after `offset`; the answer's content is not read yet."""
     headers = {"Accept-Encoding": "identity"}  # offsets count bytes of the file itself
     if offset:
         headers["Range"] = f"bytes={offset}-"
@@ -231,7 +231,7 @@ def _get(url: str, offset: int = 0) -> requests.Response:
 
 
 def _chunks(response: requests.Response) -> Iterator[bytes]:
-    """The content as it was sent; `iter_content` would unpack a .gz that is declared as such."""
+    """Give the content as it was sent; `iter_content` would unpack a .gz declared as such."""
     try:
         while chunk := response.raw.read(CHUNK):
             yield chunk
@@ -240,7 +240,7 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _extent(response: requests.Response) -> tuple[int, int | None]:
-    """Where an answer starts in the file, and the size of the whole file if it is told."""
+    """Return where an answer starts in the file, and the whole file's size if it is told."""
     content_range = response.headers.get("Content-Range", "")
     if found := re.match(r"bytes (\d+)-\d+/(\d+)", content_range):
         return int(found[1]), int(found[2])
@@ -253,7 +253,7 @@ def _tag(response: requests.Response) -> str:
 
 
 def _why(error: BaseException) -> str:
-    """What the system said, without the layers above it."""
+    """Return the system's own words, without the layers above it."""
     while error.__context__:
         error = error.__context__
     return str(getattr(error, "strerror", None) or error)

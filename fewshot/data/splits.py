@@ -1,4 +1,4 @@
-"""Which classes of a data set are for training, for validation and for testing."""
+"""The classes of a data set that are for training, for validation and for testing."""
 
 import json
 import re
@@ -42,12 +42,12 @@ class ClassSplit:
                 raise UserError(f"{self.source}: class '{name}' is in both {one} and {other}")
 
     def classes(self, split: Split) -> tuple[str, ...]:
-        """The class names of one split."""
+        """Return the class names of one split."""
         names: tuple[str, ...] = getattr(self, split)
         return names
 
     def check_classes(self, class_names: Iterable[str]) -> None:
-        """Raises UserError when the data's classes are not exactly those of the three splits."""
+        """Raise UserError when the data's classes are not exactly those of the three splits."""
         expected = {*self.train, *self.val, *self.test}
         found = set(class_names)
         if missing := expected - found:
@@ -57,7 +57,7 @@ class ClassSplit:
 
 
 def check_class_sizes(class_sizes: Mapping[str, int], split: ClassSplit, per_class: int) -> None:
-    """Raises UserError unless the data have the split's classes, with `per_class` images each."""
+    """Raise UserError unless the data have the split's classes, with `per_class` images each."""
     split.check_classes(class_sizes)
     for name, size in class_sizes.items():
         if size != per_class:
@@ -65,13 +65,23 @@ def check_class_sizes(class_sizes: Mapping[str, int], split: ClassSplit, per_cla
 
 
 def load_split(name: str) -> ClassSplit:
-    """The class split that comes with the suite for the data set `name`."""
+    """Return the class split that comes with the suite for the data set `name`."""
     file = files("fewshot.data") / "splits" / f"{name}.toml"
     return parse_split(file.read_text(), file.name)
 
 
+def tiered_super_categories() -> dict[str, str]:
+    """Return the super-category (a WordNet id, one of 34) of each of tieredImageNet's 608 classes.
+
+    No two of its splits have one in common.
+    """
+    file = files("fewshot.data") / "splits" / "tiered-imagenet-supers.toml"
+    supers: dict[str, list[str]] = tomllib.loads(file.read_text())["supers"]
+    return {name: super_name for super_name, names in supers.items() for name in names}
+
+
 def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
-    """A class split from TOML (`train = [...]`, `val`, `test`, perhaps `source`), or its file.
+    """Return the class split of a TOML text or file: `train = [...]`, `val`, `test`, `source`.
 
     Raises UserError naming the file (or `label`) when it is not such a split.
     """
@@ -95,7 +105,7 @@ def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
 
 
 def format_split(split: ClassSplit) -> str:
-    """The TOML text that `parse_split` reads back as the same split."""
+    """Return the TOML text that `parse_split` reads back as the same split."""
     lines = [f"source = {_quote(split.source)}"]
     for name in SPLITS:
         lines += [f"{name} = [", *(f"    {_quote(c)}," for c in split.classes(name)), "]"]
@@ -123,7 +133,7 @@ def split_by_fractions(
 
 
 def parse_fractions(text: str) -> tuple[float, float, float] | None:
-    """The weights of a text like '64/16/20', None for any other text."""
+    """Return the weights of a text like '64/16/20', None for any other text."""
     number = r"(\d+(?:\.\d+)?)"
     match = re.fullmatch(f"{number}/{number}/{number}", text)
     if match is None:
@@ -133,7 +143,7 @@ def parse_fractions(text: str) -> tuple[float, float, float] | None:
 
 
 def _shares(n: int, weights: tuple[float, float, float]) -> list[int]:
-    """Whole numbers near n * weights that sum to n, each at least 1 (largest remainders first)."""
+    """Share n out by weights in whole numbers, each at least 1 (largest remainders first)."""
     exact = [round(n * weight / sum(weights), 9) for weight in weights]
     shares = [int(share) for share in exact]
     by_remainder = sorted(range(3), key=lambda i: shares[i] - exact[i])

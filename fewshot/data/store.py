@@ -22,21 +22,21 @@ from fewshot.data import workers
 from fewshot.data.sources.source import Reading
 from fewshot.data.variants.summaries import SMALLEST, chosen, summarise
 from fewshot.errors import UserError
-from fewshot.files import resumed_folder
+from fewshot.files import new_file, resumed_folder
 
 VERSION = 1
 IMAGES, INDEX, JOURNAL = "images.npy", "index.json", "journal.json"
 JOURNAL_BYTES = 1 << 28
-"""Of images between two notes of how far an import has come: losing so many costs seconds."""
+"""Between two notes of how far an import has come: losing so many costs seconds."""
 
 
 @dataclass(frozen=True)
 class Store:
     """A data set that is open for reading; opening it reads no image.
 
-    images_IHWC: uint8, memory-mapped. class_names: sorted. Class c has the rows
+    images_IHWC: uint8, memory-mapped. class_names: sorted. Class c has the indices
     class_starts[c] .. + class_sizes[c] (int64). class_hashes: SHA-256 of each class's pixels.
-    class_summaries: what `variants` keeps of each, None in a store older than that.
+    class_summaries: from `variants.summaries`; None in a store older than that.
     fingerprint: a short hash of class names, sizes and pixels. info: where the images came from.
     """
 
@@ -132,14 +132,14 @@ def open_store(path: Path) -> Store:
 def verify_store(store: Store) -> None:
     """Read every image; raises UserError naming the first class whose pixels have changed."""
     parts_CIHWC = np.split(store.images_IHWC, store.class_starts[1:])
-    rows = zip(store.class_names, parts_CIHWC, store.class_hashes, strict=True)
-    for name, images_IHWC, expected in rows:
+    classes = zip(store.class_names, parts_CIHWC, store.class_hashes, strict=True)
+    for name, images_IHWC, expected in classes:
         if sha256(images_IHWC.tobytes()).hexdigest() != expected:
             raise UserError(f"{store.path}: class '{name}' is damaged; import it again")
 
 
 class _Written(NamedTuple):
-    """A class that is on disk: the SHA-256 of its pixels, and what `variants` keeps of them."""
+    """A class that is on disk: the SHA-256 of its pixels, and its summary for `variants`."""
 
     pixels: str
     summary: dict[str, Any]
@@ -186,7 +186,7 @@ def _write_class(
     name, sizes = list(reading.class_sizes)[number], list(reading.class_sizes.values())
     start, size = sum(sizes[:number]), sizes[number]
     digest, count = sha256(), 0
-    rows, sample = chosen(size), list[np.ndarray]()
+    summarised, sample = chosen(size), list[np.ndarray]()
     with path.open("r+b") as file:
         file.seek(header + start * prod(shape))
         for images_IHWC in reading.images(start, start + size):
@@ -196,7 +196,7 @@ def _write_class(
             pixels = np.ascontiguousarray(images_IHWC).data
             digest.update(pixels)
             file.write(pixels)
-            here = rows[(rows >= count) & (rows < count + len(images_IHWC))]
+            here = summarised[(summarised >= count) & (summarised < count + len(images_IHWC))]
             sample.append(images_IHWC[here - count])
             count += len(images_IHWC)
         file.flush()
@@ -213,7 +213,7 @@ def _write_class(
 
 
 def _read_journal(folder: Path, key: str, whole: int) -> list[_Written]:
-    """The classes that an interrupted import of the same source has written; none of another.
+    """Return the classes that an interrupted import of the same source has written.
 
     whole: bytes that the file of images must have, which it may have lost in a power cut.
     """
@@ -229,9 +229,8 @@ def _read_journal(folder: Path, key: str, whole: int) -> list[_Written]:
 
 
 def _write_journal(path: Path, key: str, written: list[_Written]) -> None:
-    temporary = path.with_name(path.name + ".new")
-    _write_text(temporary, json.dumps({"key": key, "written": written}))
-    temporary.replace(path)
+    with new_file(path) as temporary:
+        _write_text(temporary, json.dumps({"key": key, "written": written}))
 
 
 def _fingerprint(image_size: int, class_sizes: Mapping[str, int], hashes: list[str]) -> str:

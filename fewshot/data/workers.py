@@ -22,7 +22,7 @@ _task: Callable[[int], Any]  # of a forked worker, which can be handed no functi
 
 @contextmanager
 def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Iterator[Iterator[T]]:
-    """`task(number)` for each number, in order.
+    """Give `task(number)` for each number, in order.
 
     By forked processes, as decoding an image holds Python's lock for half of the time, and writing
     waits for it. By threads where forking is not safe: beside other threads of Python, or torch's.
@@ -46,7 +46,7 @@ def _pool(task: Callable[[int], Any], workers: int) -> Executor:
 
 
 def can_fork() -> bool:
-    """Whether this process may be forked: alone, on Linux."""
+    """Return whether this process may be forked: alone, on Linux."""
     alone = threading.active_count() == 1 and "torch" not in sys.modules
     return sys.platform == "linux" and alone
 

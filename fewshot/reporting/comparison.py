@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fewshot.reporting import grid
+from fewshot.reporting.grid import Grid
 from fewshot.results.comparison import SIGNIFICANCE, Comparison
 from fewshot.statistics.intervals import Interval
 from fewshot.statistics.paired import Paired
@@ -27,10 +27,8 @@ def render(found: Sequence[Comparison], form: Format, width: int | None = None) 
         return "\n".join(_report(c, len(found)) for c in found)
     header = ["", "A", "B", "A − B", "p (Holm)", "resolvable", "episodes needed", "verdict"]
     lines = [[c.column, c.a, c.b, *_numbers(c), _verdict(c)] for c in found]
-    footer = _footer(found)
-    if form == "md":
-        return grid.markdown(header, lines, footer)
-    return grid.text(header, lines, footer, width)
+    grid = Grid(header, lines, _footer(found))
+    return grid.markdown() if form == "md" else grid.text(width)
 
 
 def _report(c: Comparison, tests: int) -> str:

@@ -1,7 +1,6 @@
-"""Episodes of a data set as pictures, in matplotlib and without torch.
+"""Draws episodes of a data set as pictures, in matplotlib and without torch.
 
-Which images an episode has is a function of (split, seed, number), as for those that learners
-train on and are scored on.
+They are the very episodes that learners meet: a function of (split, seed, number).
 
 Axes: see `fewshot.episodes.sampling`; M queries of a class; H W C image.
 """
@@ -112,7 +111,7 @@ def _lines(images: int, in_line: int) -> int:
 
 
 def _tile_px(image_px: int) -> int:
-    """The edge of an image of this edge in the picture: a multiple of it where it is small."""
+    """Return an image's edge in the picture: a multiple of its own where that is small."""
     return min(image_px * max(1, round(TILE_PX / image_px)), MOST_TILE_PX)
 
 
@@ -126,7 +125,7 @@ class _Layout:
     width: int
 
     def row(self, images: ClassImages) -> int:
-        """The height of a class: of its images, or of its name where that has more lines."""
+        """Return the height of a class: of its images, or of its name where that has more lines."""
         lines = max(
             _lines(len(images.support_KHWC), SUPPORT_IN_LINE),
             _lines(len(images.query_MHWC), QUERY_IN_LINE),
@@ -172,7 +171,7 @@ def _draw(episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str]) -> F
 
 
 def _empty(height: int, width: int) -> tuple[Figure, Axes]:
-    """A figure of so many pixels at `DPI`, and axes over all of it that count them from the top."""
+    """Return a figure of so many pixels at `DPI`, and axes that count them from the top."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
@@ -199,7 +198,7 @@ def _draw_classes(
 
 
 def _tile(image_HWC: np.ndarray, tile: int) -> np.ndarray:
-    """Enlarged by whole pixels, or shrunk."""
+    """Return the image enlarged by whole pixels, or shrunk."""
     factor = tile // len(image_HWC)
     if factor:
         return image_HWC.repeat(factor, axis=0).repeat(factor, axis=1)

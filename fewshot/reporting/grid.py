@@ -1,7 +1,8 @@
 """A header and lines of cells, written as text, markdown or LaTeX."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.console import Console
@@ -11,11 +12,8 @@ from rich.text import Text
 UNBOUNDED = 5000  # characters: wider than any table, so that nothing is wrapped
 Place = tuple[int, int]
 """Line and column of a cell, from 0."""
-Lines = Sequence[Sequence[str]]
 Style = Literal["best", "hole", "mark"]
 COLOURS: dict[Style, str] = {"best": "bold green", "hole": "dim", "mark": "yellow"}
-NOTHING: Mapping[Place, Style] = {}
-NO_GROUPS: Mapping[int, str] = {}
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -42,110 +40,96 @@ WESTERN = range(0xC0, 0x100)
 NOT_WESTERN = "ÐÞðþ"
 
 
-def text(
-    header: Sequence[str],
-    lines: Lines,
-    footer: str,
-    width: int | None = None,
-    styles: Mapping[Place, Style] = NOTHING,
-    groups: Mapping[int, str] = NO_GROUPS,
-    colour: bool = False,
-) -> str:
-    """Return a table for a terminal, as wide as it likes without a given width; the best get a *.
+@dataclass(frozen=True)
+class Grid:
+    """A header, lines of texts and a footer; styles: by the place of a text.
 
-    groups: the heading above the lines from this one on. colour: with the terminal's codes.
+    groups: the headings, each by the number of the first line below it.
     """
-    table = RichTable(caption=footer, caption_justify="left")
-    for name in header:
-        table.add_column(name, overflow="fold")  # a number that is cut short is another number
-    for i, line in enumerate(_marked(lines, styles, "", " *")):
-        if i in groups:
-            table.add_section()
-            table.add_row(Text(groups[i], "bold"))
-        found = [styles.get((i, j)) for j in range(len(line))]
-        table.add_row(*(Text(c, COLOURS[s] if s else "") for c, s in zip(line, found, strict=True)))
-    out = io.StringIO()
-    # Plain text whatever the environment says, with labels as they were written.
-    console = Console(
-        file=out,
-        width=width or UNBOUNDED,
-        color_system="standard" if colour else None,
-        force_terminal=colour,
-        no_color=not colour,
-        legacy_windows=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-    )
-    console.print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
+    header: Sequence[str]
+    lines: Sequence[Sequence[str]]
+    footer: str
+    styles: Mapping[Place, Style] = field(default_factory=dict)
+    groups: Mapping[int, str] = field(default_factory=dict)
 
-def markdown(
-    header: Sequence[str],
-    lines: Lines,
-    footer: str,
-    styles: Mapping[Place, Style] = NOTHING,
-    groups: Mapping[int, str] = NO_GROUPS,
-) -> str:
-    """Return a markdown table, and the footer as a paragraph; a heading is a line of its own."""
-    all_lines = [[*header], ["---"] * len(header)]
-    for i, line in enumerate(_marked(lines, styles, "**", "**")):
-        if i in groups:
-            all_lines.append([f"**{groups[i]}**", *[""] * (len(header) - 1)])
-        all_lines.append(line)
-    escaped = [[cell.replace("|", r"\|") for cell in line] for line in all_lines]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-    return f"{table}\n\n{footer}\n"
+    def text(self, width: int | None = None, colour: bool = False) -> str:
+        """Return a table for a terminal, as wide as it likes without a width; the best get a *.
 
+        colour: whether it has the terminal's codes.
+        """
+        table = RichTable(caption=self.footer, caption_justify="left")
+        for name in self.header:
+            table.add_column(name, overflow="fold")  # a number that is cut short is another number
+        for i, line in enumerate(self._marked(self.lines, "", " *")):
+            if i in self.groups:
+                table.add_section()
+                table.add_row(Text(self.groups[i], "bold"))
+            found = [self.styles.get((i, j)) for j in range(len(line))]
+            looks = [COLOURS[style] if style else "" for style in found]
+            table.add_row(*map(Text, line, looks))
+        out = io.StringIO()
+        # Plain text whatever the environment says, with labels as they were written.
+        console = Console(
+            file=out,
+            width=width or UNBOUNDED,
+            color_system="standard" if colour else None,
+            force_terminal=colour,
+            no_color=not colour,
+            legacy_windows=False,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
+        console.print(table)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
-def latex(
-    header: Sequence[str],
-    lines: Lines,
-    footer: str,
-    names: int,
-    styles: Mapping[Place, Style] = NOTHING,
-    groups: Mapping[int, str] = NO_GROUPS,
-) -> str:
-    """Return a tabular of booktabs and a paragraph of notes, for the body of a document.
+    def markdown(self) -> str:
+        """Return a markdown table, and the footer as a paragraph; a heading has its own line."""
+        lines = [[*self.header], ["---"] * len(self.header)]
+        for i, line in enumerate(self._marked(self.lines, "**", "**")):
+            if i in self.groups:
+                lines.append([f"**{self.groups[i]}**", *[""] * (len(self.header) - 1)])
+            lines.append(line)
+        escaped = [[text.replace("|", r"\|") for text in line] for line in lines]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+        return f"{table}\n\n{self.footer}\n"
 
-    names: so many columns are names, the others numbers.
-    """
-    escaped = [[_latex_escape(cell) for cell in line] for line in (header, *lines)]
-    body: list[str] = []
-    for i, line in enumerate(_marked(escaped[1:], styles, r"\textbf{", "}")):
-        if i in groups:
-            heading = rf"\multicolumn{{{len(header)}}}{{l}}{{\emph{{{_latex_escape(groups[i])}}}}}"
-            body += [*([r"\midrule"] if i else []), rf"{heading} \\"]
-        body.append(_latex_line(line))
-    return "\n".join(
-        [
+    def latex(self, names: int) -> str:
+        """Return a tabular of booktabs and a paragraph of notes, for the body of a document.
+
+        names: the number of columns that hold names, before those that hold numbers.
+        """
+        n, body = len(self.header), list[str]()
+        escaped = [[_latex_escape(text) for text in line] for line in self.lines]
+        for i, line in enumerate(self._marked(escaped, r"\textbf{", "}")):
+            if i in self.groups:
+                heading = _latex_escape(self.groups[i])
+                body += [*([r"\midrule"] if i else [])]
+                body += [rf"\multicolumn{{{n}}}{{l}}{{\emph{{{heading}}}}} \\"]
+            body.append(_latex_line(line))
+        lines = [
             r"% needs \usepackage{booktabs}",
-            rf"\begin{{tabular}}{{{names * 'l'}{'r' * (len(header) - names)}}}",
+            rf"\begin{{tabular}}{{{names * 'l'}{'r' * (n - names)}}}",
             r"\toprule",
-            _latex_line(escaped[0]),
+            _latex_line([_latex_escape(name) for name in self.header]),
             r"\midrule",
             *body,
             r"\bottomrule",
             r"\end{tabular}",
             "",
             r"\medskip",
-            rf"{{\footnotesize\raggedright {_latex_escape(footer)}\par}}",
-            "",
+            rf"{{\footnotesize\raggedright {_latex_escape(self.footer)}\par}}",
         ]
-    )
+        return "\n".join(lines) + "\n"
 
-
-def _marked(
-    lines: Lines, styles: Mapping[Place, Style], before: str, after: str
-) -> list[list[str]]:
-    return [
-        [
-            f"{before}{cell}{after}" if styles.get((i, j)) == "best" else cell
-            for j, cell in enumerate(line)
-        ]
-        for i, line in enumerate(lines)
-    ]
+    def _marked(
+        self, lines: Sequence[Sequence[str]], before: str, after: str
+    ) -> Iterator[list[str]]:
+        """Yield the lines with marks around the best."""
+        for i, line in enumerate(lines):
+            best = [self.styles.get((i, j)) == "best" for j in range(len(line))]
+            yield [f"{before}{t}{after}" if b else t for t, b in zip(line, best, strict=True)]
 
 
 def _latex_line(cells: Sequence[str]) -> str:

@@ -207,15 +207,12 @@ def _refuse_unlike_data(cells: Sequence[CellResult]) -> None:
     for column, found in grouped(cells, column_of).items():
         first = found[0].run
         for run in (cell.run for cell in found):
-            for kind, ours, theirs in (
-                ("images", run.dataset.fingerprint, first.dataset.fingerprint),
-                ("episodes", run.episodes_digest, first.episodes_digest),
-            ):
-                if ours != theirs:
-                    raise UserError(
-                        f"{column}: {run.cell} and {first.cell} were scored on different {kind}; "
-                        "they cannot stand in one table"
-                    )
+            other_images = run.dataset.fingerprint != first.dataset.fingerprint
+            if other_images or run.episodes_digest != first.episodes_digest:
+                raise UserError(
+                    f"{column}: {run.cell} and {first.cell} were scored on different "
+                    f"{'images' if other_images else 'episodes'}; they cannot stand in one table"
+                )
 
 
 def commits(cells: Sequence[CellResult]) -> str:

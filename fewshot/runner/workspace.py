@@ -23,7 +23,7 @@ MADE_FROM = ("fingerprint", "learner_digest", "backbone_digest")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where images are and results go, and every learner, backbone and data set by name.
+    """The folders of images and results, and every learner, backbone and data set by name.
 
     memory_gb: how much of the images may be held in memory, as in `Images`.
     """

@@ -1,6 +1,7 @@
-"""A small made-up set of cells, and the tables of it that `tests/golden/` keeps.
+"""A small made-up set of cells, and its tables, which `tests/reporting/tables/golden/` keeps.
 
-`python tests/golden_tables.py` writes them again: look at the difference before it is committed.
+`PYTHONPATH=tests python tests/helpers/golden_tables.py` writes them again: look at the difference
+before you commit it.
 """
 
 import sys

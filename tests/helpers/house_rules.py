@@ -372,7 +372,6 @@ TESTED_IN = {
     "fewshot/cli/*.py": "tests/cli/test_main.py",
     "fewshot/data/sources/*.py": "tests/data/sources/test_sources.py",
     "fewshot/data/importing.py": "tests/data/sources/test_sources.py",
-    "fewshot/data/tiered_classes.py": "tests/data/variants/test_description.py",
     "fewshot/data/untrusted/pickle_*.py": "tests/data/untrusted/test_pickles.py",
     "fewshot/data/untrusted/*.py": "tests/data/untrusted/test_files.py",
     "fewshot/data/variants/*.py": "tests/data/variants/test_description.py",

@@ -79,6 +79,7 @@ NAMES = (
         "_row_(index|indices)_|_rows_of_(class|images)_|^_rows(_[a-z0-9]){1,2}_$",
         CODE,
         "image index, indices",
+        (Allowed("fewshot/learners/mtl.py", "^_rows_c_d_$", "rows of a matrix of weights"),),
     ),
     Ban(
         "_rows?_",

@@ -86,7 +86,8 @@ def test_a_file_may_name_classes_in_files_beside_it(tmp_path, monkeypatch):
     assert opened.workspace.learners["Mine"].__name__ == "Mine"
     # From the current folder where there is none beside the benchmark; and by `--set`.
     (tmp_path / "elsewhere" / "other.py").write_text(MINE.replace("Mine", "Other"))
-    cells = load_benchmark(str(file), settings={"learner": "other.py:Other", "dataset": "tiny"})
+    settings = {"learner": "other.py:Other", "dataset": "tiny"}
+    cells = load_benchmark(str(file), learner="transfer", settings=settings)
     assert {c.training.learner for c in cells} == {"Other"}
 
 

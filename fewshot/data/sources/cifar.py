@@ -5,7 +5,7 @@ original file name. Where a form has no file names, the pixels tell which image 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import PurePosixPath
@@ -19,16 +19,10 @@ from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import find_classes, read_class_folders
 from fewshot.data.sources.labelled import as_labels, load_table, name_labels
 from fewshot.data.sources.resample import fit
-from fewshot.data.sources.source import (
-    Asked,
-    DataSource,
-    Form,
-    Reading,
-    load_downloads,
-    one_by_one,
-)
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads, one_by_one
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
+from fewshot.data.untrusted.blobs import Blob
 from fewshot.data.untrusted.files import Files
 from fewshot.data.untrusted.pickles import text
 from fewshot.episodes.sampling import SPLITS, Split
@@ -52,30 +46,31 @@ class _Images(NamedTuple):
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """The 100 classes in the order of their fine labels, which is that of the alphabet."""
+    """Return the 100 classes in the order of their fine labels, which is that of the alphabet."""
     split = load_split("cifar-fs")
     return tuple(sorted((*split.train, *split.val, *split.test)))
 
 
 def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
-    """Raises UserError unless there are the 100 classes with `per_class` images each."""
+    """Raise UserError unless there are the 100 classes with `per_class` images each."""
     expected = replace(load_split("cifar-fs"), source="CIFAR-100")
     check_class_sizes(reading.class_sizes, expected, per_class)
 
 
 def ordered(found: _Images, asked: Asked, how: str) -> Reading:
-    """The images by class and then by original file name, known by name or by their pixels."""
+    """Put the images in order, by class and original file name, known by name or by pixels."""
     classes, labels_I = np.array(found.classes), np.unique(found.classes, return_inverse=True)[1]
-    rows_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
-    if rows_I is not None:
-        order, classes = np.argsort(rows_I), np.array(class_names())[rows_I // IMAGES_PER_CLASS]
+    indices_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
+    if indices_I is not None:
+        order = np.argsort(indices_I)
+        classes = np.array(class_names())[indices_I // IMAGES_PER_CLASS]
     elif found.stems is not None:
         order = np.lexsort((np.array(found.stems), classes))
     else:
         order = np.argsort(classes, kind="stable")
 
-    def image(row: int) -> np.ndarray:
-        number = order[row]
+    def image(index: int) -> np.ndarray:
+        number = order[index]
         return fit(found.images_IHWC[number], asked.size, asked.resample, f"image {number}")
 
     sizes = dict(sorted(Counter(classes.tolist()).items()))
@@ -103,16 +98,8 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 # -- the official archives
 
 
-def _find_python(names: Sequence[str]) -> str | None:
-    """The folder that holds the batches of the Python archive, with a '/' at its end if any."""
-    return _find_batches(names, "meta", ("train", "test"))
-
-
-def _find_binary(names: Sequence[str]) -> str | None:
-    return _find_batches(names, "fine_label_names.txt", ("train.bin", "test.bin"))
-
-
-def _find_batches(names: Sequence[str], index: str, batches: tuple[str, str]) -> str | None:
+def _find_batches(index: str, batches: tuple[str, str], names: Sequence[str]) -> str | None:
+    """Return the folder of an official archive's batches, with a '/' at its end if there is one."""
     for name in names:
         folder, _, file = name.rpartition("/")
         if file == index:
@@ -125,7 +112,7 @@ def _find_batches(names: Sequence[str], index: str, batches: tuple[str, str]) ->
 
 
 def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
-    """Merges the archive's train and test batches."""
+    """Merge the archive's train and test batches."""
     meta, *batches = (load_table(files.blob(prefix + name)) for name in ("meta", *BATCHES))
     try:
         names = [text(name) for name in meta["fine_label_names"]]
@@ -142,53 +129,45 @@ def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
 
 
 def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
-    """Rows of a coarse label, a fine label and the pixels, a byte each."""
+    """Read records of a coarse label, a fine label and the pixels, a byte each."""
     names = files.read(f"{prefix}fine_label_names.txt").decode("ascii", "replace").split()
-    rows = []
+    records = []
     for batch in BATCHES:
         data = np.frombuffer(files.read(f"{prefix}{batch}.bin"), np.uint8)
         if not len(data) or len(data) % (2 + PIXELS):
             raise UserError(f"{prefix}{batch}.bin: {len(data)} bytes are no rows of 2 + {PIXELS}")
-        rows.append(data.reshape(-1, 2 + PIXELS))
-    rows_IB = np.concatenate(rows)
-    classes = name_labels(rows_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
+        records.append(data.reshape(-1, 2 + PIXELS))
+    records_IB = np.concatenate(records)
+    classes = name_labels(records_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
     how = "official binary archive, train and test merged"
-    return ordered(_Images(_channels_last(rows_IB[:, 2:]), classes), asked, how)
+    return ordered(_Images(_channels_last(records_IB[:, 2:]), classes), asked, how)
 
 
 def _planes(data: Array) -> np.ndarray:
-    """images_IHWC from rows of 3072 bytes, channel by channel."""
+    """Return images_IHWC from 3072 bytes an image, channel by channel."""
     pixels = data.numpy()
     if pixels.dtype != np.uint8:
         raise ValueError(f"pixels of type {pixels.dtype}")
     return _channels_last(pixels)
 
 
-def _channels_last(rows_IB: np.ndarray) -> np.ndarray:
-    return rows_IB.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
+def _channels_last(planes_IB: np.ndarray) -> np.ndarray:
+    return planes_IB.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE).transpose(0, 2, 3, 1)
 
 
 # -- a file a split: pickles of MetaOptNet and RFS, npz of TADAM
 
 
-def _read_pickles(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    tables = {split: load_table(files.blob(name)) for split, name in found.items()}
-    return _read_splits(files, found, tables, ("data", "labels"), asked, "pickles of the splits")
-
-
-def _read_npz(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    tables = {split: open_npz(files.blob(name)) for split, name in found.items()}
-    return _read_splits(files, found, tables, ("features", "targets"), asked, "npz of the splits")
-
-
 def _read_splits(
+    load: Callable[[Blob], Mapping[str, Any]],
+    keys: tuple[str, str],
+    how: str,
     files: Files,
     found: SplitFiles,
-    tables: dict[Split, Any],
-    keys: tuple[str, str],
     asked: Asked,
-    how: str,
 ) -> Reading:
+    """Read a table a split, opened by `load`; keys: of its images and its labels."""
+    tables = {split: load(files.blob(name)) for split, name in found.items()}
     parts, labels = [], {}
     for split, table in tables.items():
         try:
@@ -208,9 +187,9 @@ def _read_splits(
 
 
 def _classes_of(labels: dict[Split, np.ndarray], found: SplitFiles) -> list[str]:
-    """The class of each row: labels number the classes of a split in the order of the alphabet.
+    """Return the class of each image. Labels number the classes of a split in alphabetical order.
 
-    Fine labels do, and so do labels that were made from folders.
+    Fine labels do so, and labels that were made from folders do.
     """
     ids = {split: sorted(set(labels_I.tolist())) for split, labels_I in labels.items()}
     counts = [len(ids[split]) for split in SPLITS]
@@ -237,26 +216,26 @@ FORMS = (
     Form(
         "the official Python archive",
         "cifar-100-python.tar.gz or its folder",
-        _find_python,
+        partial(_find_batches, "meta", BATCHES),
         _read_python,
     ),
     Form(
         "the official binary archive",
         "cifar-100-binary.tar.gz or its folder",
-        _find_binary,
+        partial(_find_batches, "fine_label_names.txt", ("train.bin", "test.bin")),
         _read_binary,
     ),
     Form(
         "MetaOptNet's pickles",
         "{train,val,test}.pickle, perhaps with CIFAR_FS_ or FC100_ before it",
         split_files(r"(?:CIFAR_FS_|FC100_)?{split}\.pickle"),
-        _read_pickles,
+        partial(_read_splits, load_table, ("data", "labels"), "pickles of the splits"),
     ),
     Form(
         "TADAM's npz files",
         "few-shot-{train,val,test}.npz",
         split_files(r"few-shot-{split}\.npz"),
-        _read_npz,
+        partial(_read_splits, open_npz, ("features", "targets"), "npz of the splits"),
     ),
     replace(CLASS_FOLDERS, read=_read_folders),
 )

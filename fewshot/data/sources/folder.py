@@ -13,14 +13,14 @@ SPLIT_SEED = 0
 
 
 def check(reading: Reading) -> None:
-    """Raises UserError when a class has fewer than 2 images: there'd be no support and query."""
+    """Raise UserError when a class has fewer than 2 images: there'd be no support and query."""
     for name, count in reading.class_sizes.items():
         if count < 2:
             raise UserError(f"class '{name}' has {count} image; at least 2 are needed")
 
 
 def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
-    """The split a user asks for: weights or class counts TRAIN/VAL/TEST, or a TOML file.
+    """Return the split a user asks for: weights or class counts TRAIN/VAL/TEST, or a TOML file.
 
     Raises UserError when it is neither, or does not have exactly the classes of the data.
     """

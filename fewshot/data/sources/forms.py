@@ -1,4 +1,4 @@
-"""Telling in which form a source holds a data set, by the names of its files."""
+"""Tells the form in which a source holds a data set, by the names of its files."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ SplitFiles = dict[Split, str]
 
 
 def recognise(files: Files, forms: Sequence[Form]) -> tuple[Form, Any]:
-    """The form of a source, and what its `read` needs to know.
+    """Return the form of a source, and the argument that its `read` takes.
 
     Raises UserError that says what could be read when the source is of none of the forms.
     """
@@ -32,7 +32,7 @@ def recognise(files: Files, forms: Sequence[Form]) -> tuple[Form, Any]:
 
 
 def stamp(files: Files) -> str:
-    """A hash of the names and sizes of all files: by it an interrupted import knows its source."""
+    """Return a hash of all names and sizes: an interrupted import knows its source by it."""
     digest = sha256()
     for name in files.names:
         digest.update(f"{name}\n{files.size(name)}\n".encode())
@@ -40,9 +40,9 @@ def stamp(files: Files) -> str:
 
 
 def split_files(pattern: str, train: str = "train") -> Callable[[Sequence[str]], SplitFiles | None]:
-    """Finds one file a split: `pattern` is for the bare name, with '{split}' where that stands.
+    """Return a finder of one file a split. In `pattern`, for the bare name, stands '{split}'.
 
-    train: what stands there for the training classes. The finder raises UserError when there are
+    train: the word for the training split there. The finder raises UserError when there are
     files for some splits and not for others, or several for one.
     """
     names = {**SPLIT_NAMES, "train": train}
@@ -65,7 +65,8 @@ def split_files(pattern: str, train: str = "train") -> Callable[[Sequence[str]],
     return find
 
 
-def _find_images(names: Sequence[str]) -> Sequence[str] | None:
+def find_images(names: Sequence[str]) -> Sequence[str] | None:
+    """Return all names if an image is among them."""
     return names if has_images(names) else None
 
 
@@ -76,6 +77,6 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 CLASS_FOLDERS = Form(
     "class folders",
     "a folder of images for each class, perhaps within train, val and test",
-    _find_images,
+    find_images,
     _read_folders,
 )

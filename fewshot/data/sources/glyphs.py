@@ -2,7 +2,7 @@
 
 The characters are in the DejaVu fonts that matplotlib ships, so there is nothing to download.
 Every image is a function of (seed, class, number of the image): each class has its own random
-streams, and each image its own row of them, from raw output of PCG64, which numpy promises for
+streams, and each image its own part of them, from raw output of PCG64, which numpy promises for
 ever. No sine is taken and no sum runs over pixels: the same pillow and fonts give the same pixels.
 """
 
@@ -62,7 +62,7 @@ def class_split() -> ClassSplit:
 
 
 def read(seed: int = 0, images_per_class: int = 600) -> Reading:
-    """The images, drawn as they are asked for.
+    """Return the images, which are drawn as they are asked for.
 
     The first images of a class are the same however many are drawn of it or of others.
     Raises UserError when the fonts are not where matplotlib keeps them.
@@ -88,7 +88,7 @@ def read(seed: int = 0, images_per_class: int = 600) -> Reading:
 
 @lru_cache
 def characters() -> dict[str, str]:
-    """The character of each class by name, in the order of the names: 'armenian-ayb', ..."""
+    """Return the character of each class by name, in the order of the names: 'armenian-ayb', ..."""
     found = {}
     for alphabet, letters in ALPHABETS.items():
         for letter in letters.lower().split():
@@ -98,7 +98,7 @@ def characters() -> dict[str, str]:
 
 
 def fonts_with(character: str) -> list[ImageFont.FreeTypeFont]:
-    """The fonts that have a glyph of this character and not just the box for a missing one."""
+    """Return the fonts that have a glyph of this character, not the box for a missing one."""
     return [f for f in _fonts() if bytes(f.getmask(character)) != bytes(f.getmask("\uffff"))]
 
 
@@ -116,7 +116,7 @@ def _fonts() -> list[ImageFont.FreeTypeFont]:
 
 @lru_cache
 def _masks(text: str) -> list[Image.Image]:
-    """The character in every font and stroke width, cropped to its ink and an empty margin."""
+    """Draw the character in every font and stroke width, cropped to its ink and an empty margin."""
     masks = []
     for font in fonts_with(text):
         for stroke in _STROKES:
@@ -128,12 +128,12 @@ def _masks(text: str) -> list[Image.Image]:
 
 
 def _draw_class(character: str, seed: int, class_id: int, n_images: int) -> np.ndarray:
-    """The first n_images pictures of a class, IHWC."""
+    """Draw the first n_images pictures of a class, IHWC."""
     layers_LIHW = np.empty((3, n_images, *_SIZE), np.uint8)
     raw_IU = np.random.PCG64([seed, class_id, 0]).random_raw(n_images * _N_DRAWS)
     draws_IU = (raw_IU.reshape(-1, _N_DRAWS) >> np.uint64(11)) * 2.0**-53  # 0 <= draw < 1
-    for i, row in enumerate(draws_IU[:, _N_COLOUR_DRAWS:].tolist()):
-        u = iter(row)
+    for i, draws_U in enumerate(draws_IU[:, _N_COLOUR_DRAWS:].tolist()):
+        u = iter(draws_U)
         x, y = _between(u, 13, 19), _between(u, 13, 19)
         layers_LIHW[0, i] = np.asarray(ImageChops.lighter(_piece(u), _piece(u)))
         layers_LIHW[1, i] = np.asarray(_place(_choose(_masks(character), u), x, y, u))
@@ -144,7 +144,7 @@ def _draw_class(character: str, seed: int, class_id: int, n_images: int) -> np.n
 
 
 def _place(mask: Image.Image, x: float, y: float, u: Iterator[float]) -> Image.Image:
-    """The mask in an image, around (x, y), at a random size, turned and sheared at random."""
+    """Put the mask in an image, around (x, y), at a random size, turn and shear."""
     step = (max(mask.size) - 4) / (_INK_PX * _between(u, 0.85, 1.2))
     turn, shear = _between(u, -0.3, 0.3), _between(u, -0.2, 0.2)
     # PIL asks for the way back, from a pixel of the image to one of the mask.
@@ -155,14 +155,14 @@ def _place(mask: Image.Image, x: float, y: float, u: Iterator[float]) -> Image.I
 
 
 def _piece(u: Iterator[float]) -> Image.Image:
-    """A character of no class, so far from the middle that only part of it is seen."""
+    """Draw a character of no class, so far from the middle that only part of it is seen."""
     mask = _choose(_masks(_choose(CLUTTER, u)), u)
     along, across = _between(u, 0, IMAGE_SIZE), _choose((1.0, IMAGE_SIZE - 1.0), u)
     return _place(mask, *_choose(((along, across), (across, along)), u), u)
 
 
 def _scribble(u: Iterator[float]) -> Image.Image:
-    """Lines and a blob, drawn large and shrunk so that their edges are smooth."""
+    """Draw lines and a blob, large and shrink them so that their edges are smooth."""
     size = 2 * IMAGE_SIZE
     layer = Image.new("L", (size, size))
     draw = ImageDraw.Draw(layer)
@@ -175,7 +175,7 @@ def _scribble(u: Iterator[float]) -> Image.Image:
 
 
 def _paint(layers_LIHW: np.ndarray, draws_IU: np.ndarray, noise_IHWC: np.ndarray) -> np.ndarray:
-    """Colours for pieces, character and scribble, one over the other, on a sloping background."""
+    """Colour pieces, character and scribble, one over the other, on a sloping background."""
     take = iter(draws_IU.T.astype(np.float32)[..., None, None, None])
 
     def between(low: float, high: float, channels: int = 3) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images in class folders, and single images."""
+"""Reads images in class folders, and single images."""
 
 import re
 from collections import defaultdict
@@ -25,15 +25,15 @@ WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def read_class_folders(files: Files, asked: Asked, classes: dict[str, list[str]]) -> Reading:
-    """The images of class folders, as uint8 RGB of the size asked for.
+    """Return the images of class folders, as uint8 RGB of the size asked for.
 
     classes: as `find_classes` gives them. Images are decoded as they are taken.
     Raises UserError naming the file that is not what it says, while images are taken.
     """
     names = [name for members in classes.values() for name in members]
 
-    def image(row: int) -> np.ndarray:
-        return load_image(files.read(names[row]), names[row], asked.size, asked.resample)
+    def image(index: int) -> np.ndarray:
+        return load_image(files.read(names[index]), names[index], asked.size, asked.resample)
 
     change = f"resampled ({asked.resample})" if asked.resample else "required"
     how = f"class folders, images {change} to be {asked.size}x{asked.size}"
@@ -42,12 +42,12 @@ def read_class_folders(files: Files, asked: Asked, classes: dict[str, list[str]]
 
 
 def has_images(names: Iterable[str]) -> bool:
-    """Whether there is a file that has the name of an image."""
+    """Return whether some file has the name of an image."""
     return any(_suffix(name) in FORMATS for name in names)
 
 
 def find_classes(names: Collection[str]) -> dict[str, list[str]]:
-    """Files by class, both in order; split folders are merged, a wrapping folder is seen through.
+    """Group files by class, both in order; split folders are merged, wrapping ones seen through.
 
     Raises UserError naming a file that is no image or stands where none belongs, or when there
     is no class at all.
@@ -110,7 +110,7 @@ def decode(data: bytes, name: str, expected: str, *, upright: bool = False) -> n
 
 
 def is_junk(name: str) -> bool:
-    """Whether this is what operating systems leave behind."""
+    """Return whether this is a file that operating systems leave behind."""
     folder, _, file = name.rpartition("/")
     return file[:1] == "." or file.lower() in JUNK or _is_junk_folder(folder)
 
@@ -121,7 +121,7 @@ def _is_junk_folder(folder: str) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Decode as RGB, what is transparent on white; without a ground a drawn glyph is all black."""
+    """Decode as RGB, transparent parts on white: without a ground a drawn glyph is all black."""
     if not image.has_transparency_data:
         image.load()
         return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
@@ -130,7 +130,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _class_level(folders: set[str]) -> int:
-    """How many folders stand above the class folders: wrapping ones and those of splits."""
+    """Count the folders that stand above the class folders: wrapping ones and those of splits."""
     paths = [folder.split("/") for folder in folders if folder]
     level = 0
     while any(len(path) > level + 1 for path in paths):

@@ -1,4 +1,4 @@
-"""Images that come as numbered rows with a label each: what arrays and pickles hold."""
+"""Reads images that come in a row with a label each, as arrays and pickles hold them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,10 +13,10 @@ from fewshot.data.untrusted.pickles import load_pickle, text
 from fewshot.errors import UserError
 
 
-class Rows(NamedTuple):
+class LabelledImages(NamedTuple):
     """Some images and their classes: image(i) is uint8 RGB image_HWC, from any thread.
 
-    name: of the file they are in, for messages. classes: of each row, the name of its class.
+    name: of the file they are in, for messages. classes: the class name of each image.
     """
 
     name: str
@@ -24,18 +24,18 @@ class Rows(NamedTuple):
     image: Callable[[int], np.ndarray]
 
 
-def read_rows(parts: Sequence[Rows], asked: Asked, info: dict[str, Any]) -> Reading:
-    """The images of all parts, class by class, within a class in the order of the rows.
+def read_labelled(parts: Sequence[LabelledImages], asked: Asked, info: dict[str, Any]) -> Reading:
+    """Return the images of all parts, class by class, within a class in their order.
 
-    Raises UserError, as images are taken, naming the row whose image is not of the size asked.
+    Raises UserError, as images are taken, naming the image that is not of the size asked.
     """
     classes = np.array([name for part in parts for name in part.classes])
     starts = np.cumsum([0, *(len(part.classes) for part in parts)])
     order = np.argsort(classes, kind="stable")
     names, sizes = np.unique(classes, return_counts=True)
 
-    def image(row: int) -> np.ndarray:
-        number = int(order[row])
+    def image(index: int) -> np.ndarray:
+        number = int(order[index])
         place = int(np.searchsorted(starts, number, side="right")) - 1
         part, i = parts[place], number - int(starts[place])
         return fit(part.image(i), asked.size, asked.resample, f"{part.name}: image {i}")
@@ -47,7 +47,7 @@ def read_rows(parts: Sequence[Rows], asked: Asked, info: dict[str, Any]) -> Read
 def name_labels(
     labels: np.ndarray, ids: Sequence[int], names: Sequence[str], where: str
 ) -> list[str]:
-    """The class name of each label, ids[k] being that of names[k].
+    """Return the class name of each label; ids[k] is the label of names[k].
 
     Raises UserError naming the file (`where`) when there is a label that is none of `ids`.
     """
@@ -59,7 +59,7 @@ def name_labels(
 
 
 def as_labels(labels: Any) -> np.ndarray:
-    """Labels from a list or an array of whole numbers; raises ValueError for others."""
+    """Return labels as an array; raises ValueError for other things than whole numbers."""
     labels_I = np.asarray(labels.numpy() if isinstance(labels, Array) else labels)
     if labels_I.ndim != 1 or labels_I.dtype.kind not in "iu":
         raise ValueError(f"labels of {labels_I.shape} {labels_I.dtype}")
@@ -67,7 +67,7 @@ def as_labels(labels: Any) -> np.ndarray:
 
 
 def load_table(blob: Blob) -> dict[str, Any]:
-    """A pickled dict with text keys. Raises UserError when the pickle holds anything else."""
+    """Return a pickled dict with text keys. Raises UserError when it holds anything else."""
     value = load_pickle(blob)
     if not isinstance(value, dict):
         raise UserError(f"{blob.name}: a {type(value).__name__}, not a table")

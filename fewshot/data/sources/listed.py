@@ -1,4 +1,4 @@
-"""ImageNet's photographs with lists of those that are meant: train.csv, val.csv and test.csv.
+"""Reads ImageNet's photographs by lists that name them: train.csv, val.csv and test.csv.
 
 miniImageNet was first given out so. Of the lists there are two kinds: that of Ravi and Larochelle
 names files by class and number (n0153282900000005.jpg), which only copies of their own folder
@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from fewshot.data.sources.forms import SplitFiles, split_files
-from fewshot.data.sources.images import has_images, read_class_folders
+from fewshot.data.sources.forms import SplitFiles, find_images, split_files
+from fewshot.data.sources.images import read_class_folders
 from fewshot.data.sources.source import Asked, Form, Reading
 from fewshot.data.untrusted.files import Files
 from fewshot.errors import UserError
@@ -22,7 +22,7 @@ find_lists = split_files(r"{split}\.csv")
 
 
 def read_listed(files: Files, names: Sequence[str], asked: Asked) -> Reading:
-    """The images that the lists name, wherever they stand in the source, class by class.
+    """Return the images that the lists name, wherever they stand in the source, class by class.
 
     The lists are those of `asked`, else of the source. Raises UserError when there are none, or
     they name an image that is not there.
@@ -50,7 +50,7 @@ def read_listed(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 
 
 def _entries(lists: Files, found: SplitFiles) -> Iterator[tuple[str, str]]:
-    """The file and the class of each line of the three lists."""
+    """Give the file and the class of each line of the three lists."""
     for name in found.values():
         lines = csv.DictReader(lists.read(name).decode("utf-8", "replace").splitlines())
         columns = next((c for c in COLUMNS if set(c) <= set(lines.fieldnames or ())), None)
@@ -65,14 +65,9 @@ def _entries(lists: Files, found: SplitFiles) -> Iterator[tuple[str, str]]:
             yield file, class_name
 
 
-NAMED_BY_LISTS = Form(
-    "images named by lists",
-    "images in any folders",
-    lambda names: names if has_images(names) else None,
-    read_listed,
-)
+NAMED_BY_LISTS = Form("images named by lists", "images in any folders", find_images, read_listed)
 LISTED = replace(
     NAMED_BY_LISTS,
     looks="images, and among them train.csv, val.csv and test.csv that name them",
-    find=lambda names: names if has_images(names) and find_lists(names) else None,
+    find=lambda names: find_images(names) and find_lists(names) and names,
 )

@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
-from fewshot.data.sources.labelled import Rows, as_labels, load_table, name_labels, read_rows
+from fewshot.data.sources.labelled import (
+    LabelledImages,
+    as_labels,
+    load_table,
+    name_labels,
+    read_labelled,
+)
 from fewshot.data.sources.listed import LISTED
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
 from fewshot.data.splits import check_class_sizes, load_split
@@ -27,30 +33,30 @@ IMAGENET_STD = (0.27718, 0.26775, 0.28449)
 
 
 def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
-    """Raises UserError unless there are the 100 classes with `per_class` images each."""
+    """Raise UserError unless there are the 100 classes with `per_class` images each."""
     check_class_sizes(reading.class_sizes, load_split("mini-imagenet"), per_class)
 
 
 def _read_cache(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    """Pickles of `image_data` (I, 84, 84, 3) and `class_dict`, the rows of each class."""
+    """Read pickles of `image_data` (I, 84, 84, 3) and `class_dict`, the indices of each class."""
     parts = []
     for name in found.values():
         table = load_table(files.blob(name))
         try:
-            images, rows_of = _pixels(table["image_data"]), table["class_dict"]
+            images, indices_of = _pixels(table["image_data"]), table["class_dict"]
             classes = np.full(len(images), "", dtype=object)
-            for class_name, rows in rows_of.items():
-                classes[_rows(rows, len(images))] = text(class_name)
+            for class_name, indices in indices_of.items():
+                classes[_indices(indices, len(images))] = text(class_name)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise UserError(f"{name}: no image_data with a class_dict ({error})") from error
         if "" in classes:
             raise UserError(f"{name}: image {list(classes).index('')} is of no class")
-        parts.append(Rows(name, classes.tolist(), images.row))
-    return read_rows(parts, asked, {"how": "cache pickles of Ren et al. and learn2learn"})
+        parts.append(LabelledImages(name, classes.tolist(), images.row))
+    return read_labelled(parts, asked, {"how": "cache pickles of Ren et al. and learn2learn"})
 
 
 def _read_category_splits(files: Files, found: SplitFiles, asked: Asked) -> Reading:
-    """Pickles of `data` (I, 84, 84, 3) and `labels`, which number the classes of all splits."""
+    """Read pickles of `data` (I, 84, 84, 3) and `labels`, numbers of the classes of all splits."""
     parts, named = [], set()
     for split, name in found.items():
         table = load_table(files.blob(name))
@@ -66,13 +72,13 @@ def _read_category_splits(files: Files, found: SplitFiles, asked: Asked) -> Read
         ids = ids or sorted(set(labels_I.tolist()))
         if len(ids) != len(names):
             raise UserError(f"{name}: {len(ids)} labels for the {len(names)} {split} classes")
-        parts.append(Rows(name, name_labels(labels_I, ids, names, name), images.row))
+        parts.append(LabelledImages(name, name_labels(labels_I, ids, names, name), images.row))
     how = f"category-split pickles of Gidaris and MetaOptNet, labels by {' and '.join(named)}"
-    return read_rows(parts, asked, {"how": how})
+    return read_labelled(parts, asked, {"how": how})
 
 
 def _ids_of(label_of: Any, names: Sequence[str]) -> list[int] | None:
-    """The label of each class, from the table that some of these files carry; None without it."""
+    """Return the label of each class by the table that some files carry; None without it."""
     by_name = {text(key): label for key, label in label_of.items()} if label_of else {}
     return [int(by_name[name]) for name in names] if set(names) <= by_name.keys() else None
 
@@ -83,11 +89,11 @@ def _pixels(array: Array) -> Array:
     return array
 
 
-def _rows(rows: Any, count: int) -> np.ndarray:
-    rows_I = as_labels(rows)
-    if len(rows_I) and not 0 <= rows_I.min() <= rows_I.max() < count:
+def _indices(indices: Any, count: int) -> np.ndarray:
+    indices_I = as_labels(indices)
+    if len(indices_I) and not 0 <= indices_I.min() <= indices_I.max() < count:
         raise ValueError(f"rows beyond the {count} images")
-    return rows_I
+    return indices_I
 
 
 MINI_IMAGENET = DataSource(

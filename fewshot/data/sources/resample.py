@@ -18,7 +18,7 @@ def _pillow(filter_: Image.Resampling) -> Resample:
 
 
 def _opencv(mode: str) -> Resample:
-    """As cv2.resize does: no low pass before shrinking, pixel centres aligned, a = -0.75."""
+    """Resize as cv2.resize does: no low pass before shrinking, pixel centres aligned, a = -0.75."""
 
     def resample(image_HWC: np.ndarray, size: int) -> np.ndarray:
         import torch  # slow to import, and needed for these alone
@@ -44,7 +44,7 @@ after OpenCV do not (the cache pickles of miniImageNet: cv2-bilinear; tieredImag
 
 
 def fit(image_HWC: np.ndarray, size: int, resample: str | None, name: str) -> np.ndarray:
-    """The image at `size` x `size` pixels, resampled if it is not.
+    """Return the image at `size` x `size` pixels, resampled if it has others.
 
     Raises UserError naming the image (`name`) if it has another size and `resample` is None.
     """

@@ -19,7 +19,7 @@ BLOCK_IMAGES = 32  # at a time: few enough to be held, enough that hashing and w
 
 
 class Reading(NamedTuple):
-    """What a reader finds in a source.
+    """The images that a reader finds in a source.
 
     class_sizes: sorted by class name. images: class by class as in class_sizes; any part can be
     asked for, from several processes or threads at once. info: how the source was read, kept with
@@ -34,7 +34,7 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asks of an import.
+    """The wishes of a user who imports.
 
     size: edge in pixels. resample: how images of another size are brought to it (a name of
     `resample.RESAMPLERS`); None refuses them. lists: files that say which images are meant.
@@ -49,8 +49,8 @@ class Asked:
 class Form:
     """A form in which people hold a data set.
 
-    name: what messages call it. looks: its files, for those who have others. find: what `read`
-    needs to know, from the names of all files alone; None where they are not of this form.
+    name: what messages call it. looks: its files, for those who have others. find: makes what
+    `read` needs of the names of all files; None where they are not of this form.
     """
 
     name: str
@@ -119,12 +119,6 @@ def one_by_one(image: Callable[[int], np.ndarray]) -> ImagesBetween:
 
     def images(start: int, stop: int) -> Iterator[np.ndarray]:
         for first in range(start, stop, BLOCK_IMAGES):
-            indices = range(first, min(first + BLOCK_IMAGES, stop))
-            one = image(first)
-            block_IHWC = np.empty((len(indices), *one.shape), one.dtype)
-            block_IHWC[0] = one
-            for place, index in enumerate(indices[1:], 1):
-                block_IHWC[place] = image(index)
-            yield block_IHWC
+            yield np.stack([image(i) for i in range(first, min(first + BLOCK_IMAGES, stop))])
 
     return images

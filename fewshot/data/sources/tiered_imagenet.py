@@ -17,7 +17,7 @@ import numpy as np
 
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import decode, find_classes, read_class_folders
-from fewshot.data.sources.labelled import Rows, as_labels, load_table, read_rows
+from fewshot.data.sources.labelled import LabelledImages, as_labels, load_table, read_labelled
 from fewshot.data.sources.mini_imagenet import IMAGE_SIZE, IMAGENET_MEAN, IMAGENET_STD
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
 from fewshot.data.splits import ClassSplit, load_split
@@ -43,7 +43,7 @@ class _Found(NamedTuple):
 
 
 def check(reading: Reading, images: Mapping[Split, int] = IMAGES) -> None:
-    """Raises UserError unless there are as many classes and images in each split as there should.
+    """Raise UserError unless each split has as many classes and images as it should.
 
     images: of each split.
     """
@@ -62,7 +62,7 @@ def check(reading: Reading, images: Mapping[Split, int] = IMAGES) -> None:
 
 
 def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
-    """The 608 classes, also out of all 1,000 of ILSVRC-2012."""
+    """Read the 608 classes, also out of all 1,000 of ILSVRC-2012."""
     split = load_split("tiered-imagenet")
     wanted = {name for part in SPLITS for name in split.classes(part)}
     found = find_classes(names)
@@ -74,7 +74,7 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
 
 
 def _read_png(files: Files, found: _Found, asked: Asked) -> Reading:
-    """Pickled lists of PNG files, each an array of bytes."""
+    """Read pickled lists of PNG files, each an array of bytes."""
 
     def open_images(name: str) -> tuple[Image, int]:
         encoded = load_pickle(files.blob(name))
@@ -82,12 +82,12 @@ def _read_png(files: Files, found: _Found, asked: Asked) -> Reading:
             raise UserError(f"{name}: a {type(encoded).__name__}, not a list of PNG files")
         return lambda i: decode(_bytes(encoded[i], name), f"{name}: image {i}", "PNG"), len(encoded)
 
-    parts = _rows(files, found, open_images)
+    parts = _labelled(files, found, open_images)
     return _reading(parts, asked, "pickled PNG files of Ren et al.")
 
 
 def _read_npz(files: Files, found: _Found, asked: Asked) -> Reading:
-    """Raw arrays, whose channels are put in the order red, green, blue where they are not."""
+    """Read raw arrays; their channels are put in the order red, green, blue."""
 
     def open_images(name: str) -> tuple[Image, int]:
         images = open_npz(files.blob(name)).get("images")
@@ -95,7 +95,7 @@ def _read_npz(files: Files, found: _Found, asked: Asked) -> Reading:
             raise UserError(f"{name}: no array 'images' of bytes and four axes")
         return images.row, len(images)
 
-    parts = _rows(files, found, open_images)
+    parts = _labelled(files, found, open_images)
     mean = _mean_colour(parts)
     shown = " ".join(f"{value:.3f}" for value in mean)
     order = {True: "BGR, turned to RGB", False: "RGB", None: "taken for RGB, colours do not tell"}
@@ -106,9 +106,9 @@ def _read_npz(files: Files, found: _Found, asked: Asked) -> Reading:
     return reading._replace(info={**reading.info, "channels": channels})
 
 
-def _rows(
+def _labelled(
     files: Files, found: _Found, open_images: Callable[[str], tuple[Image, int]]
-) -> dict[Split, Rows]:
+) -> dict[Split, LabelledImages]:
     id_of = _wordnet_ids(files)
     parts = {}
     for split in SPLITS:
@@ -117,12 +117,12 @@ def _rows(
         classes = _class_names(load_table(files.blob(found.labels[split])), split, id_of, name)
         if len(classes) != count:
             raise UserError(f"{found.labels[split]}: {len(classes)} labels for {count} images")
-        parts[split] = Rows(name, classes, image)
+        parts[split] = LabelledImages(name, classes, image)
     return parts
 
 
 def _wordnet_ids(files: Files) -> dict[str, set[str]]:
-    """The WordNet ids of a name, of which some have two: from the lists beside the pickles."""
+    """Return the WordNet ids of each name (some have two) by the lists beside the pickles."""
     paths = {name.rpartition("/")[2].removeprefix("tiered-imagenet-"): name for name in files.names}
     ids, words = (
         files.read(paths[file]).decode("utf-8", "replace").splitlines() if file in paths else []
@@ -137,7 +137,7 @@ def _wordnet_ids(files: Files) -> dict[str, set[str]]:
 def _class_names(
     table: Mapping[str, Any], split: Split, id_of: Mapping[str, set[str]], where: str
 ) -> list[str]:
-    """The class of each row: its WordNet id, or split, number and words ('train-007 robin')."""
+    """Return each image's class: WordNet id, or split, number and words ('train-007 robin')."""
     try:
         labels_I = as_labels(table["labels" if "labels" in table else "label_specific"])
         words = [text(word).strip() for word in table.get("label_specific_str", [])]
@@ -154,9 +154,9 @@ def _class_names(
     return [numbered[label].rstrip() for label in labels_I.tolist()]
 
 
-def _reading(parts: Mapping[Split, Rows], asked: Asked, how: str) -> Reading:
-    """With the split of the files, unless the classes have their WordNet ids."""
-    reading = read_rows(list(parts.values()), asked, {"how": how})
+def _reading(parts: Mapping[Split, LabelledImages], asked: Asked, how: str) -> Reading:
+    """Return the images with the split of the files, unless classes have their WordNet ids."""
+    reading = read_labelled(list(parts.values()), asked, {"how": how})
     train, val, test = (tuple(sorted(set(parts[split].classes))) for split in SPLITS)
     split = ClassSplit(train, val, test, source="the files of the source, classes by number")
     known = load_split("tiered-imagenet")
@@ -164,8 +164,8 @@ def _reading(parts: Mapping[Split, Rows], asked: Asked, how: str) -> Reading:
     return reading if by_id else reading._replace(split=split)
 
 
-def _mean_colour(parts: Mapping[Split, Rows]) -> tuple[float, ...]:
-    """Of each channel in 0..1, over images spread over all parts."""
+def _mean_colour(parts: Mapping[Split, LabelledImages]) -> tuple[float, ...]:
+    """Return the mean of each channel in 0..1, over images spread over all parts."""
     means = [
         part.image(int(i)).reshape(-1, 3).mean(0) / 255
         for part in parts.values()

@@ -43,11 +43,11 @@ class Array:
         return self.shape[0]
 
     def numpy(self) -> np.ndarray:
-        """The whole array, read from disk; not to be written to."""
+        """Return the whole array, read from disk; not to be written to."""
         return self._part(0, _length(self.data), self.shape)
 
     def row(self, i: int) -> np.ndarray:
-        """The part at `i` (from 0) of the first axis; reads nothing else, unless `fortran`."""
+        """Return part `i` (from 0) of the first axis; reads nothing else, unless `fortran`."""
         if not 0 <= i < len(self):
             raise IndexError(f"row {i} of {len(self)}")
         if self.fortran and len(self.shape) > 1:
@@ -65,7 +65,7 @@ class Array:
         return np.ndarray(shape, self.dtype, data, order="F" if self.fortran else "C")
 
     def _check_text(self, data: bytes) -> None:
-        """Raises UserError where numpy would make text of numbers that are no letters."""
+        """Raise UserError where numpy would make text of numbers that are no letters."""
         big = self.dtype.newbyteorder("B") == self.dtype
         try:
             data.decode("utf-32-be" if big else "utf-32-le")
@@ -82,7 +82,7 @@ class Array:
 
 
 def fault(dtype: np.dtype, shape: tuple[int, ...], size: int) -> str | None:
-    """Why no array of this type and shape can lie in `size` bytes; None if one can."""
+    """Say why no array of this type and shape lies in `size` bytes; None if one can."""
     if dtype.kind not in KINDS or dtype.itemsize == 0:
         return f"an array of type {dtype}, which is not read"
     if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
@@ -98,7 +98,7 @@ def fault(dtype: np.dtype, shape: tuple[int, ...], size: int) -> str | None:
 
 
 def open_npy(blob: Blob) -> Array:
-    """The array of a .npy file, of which only the header is read now.
+    """Return the array of a .npy file, of which only the header is read now.
 
     Raises UserError when it is none, is damaged, or holds objects.
     """
@@ -115,7 +115,7 @@ def open_npy(blob: Blob) -> Array:
 
 
 def open_npz(blob: Blob, scratch: Path | None = None) -> dict[str, Array]:
-    """The arrays of an .npz file, by name; those that are compressed are copied to `scratch`.
+    """Return the arrays of an .npz file by name; those that are compressed go to `scratch`.
 
     Raises UserError when it is none, is damaged or a bomb, or holds objects.
     """

@@ -31,7 +31,7 @@ class File:
         return os.fstat(self._descriptor).st_size
 
     def read(self, start: int, size: int) -> bytes:
-        """Fewer bytes than `size` only where the file ends."""
+        """Return `size` bytes, fewer only where the file ends."""
         data = self._read_some(start, size)
         if len(data) == size:
             return data
@@ -68,7 +68,7 @@ class Blob:
 
     @classmethod
     def of_file(cls, path: Path, name: str | None = None) -> "Blob":
-        """All of a file. Raises UserError when it cannot be opened, or is no plain file."""
+        """Return all of a file. Raises UserError when it cannot be opened, or is no plain file."""
         name = shown(path.name) if name is None else name
         try:
             if not S_ISREG(path.stat().st_mode):  # a pipe would wait for its other end
@@ -81,7 +81,7 @@ class Blob:
             raise UserError(f"{name}: cannot be read ({why})") from error
 
     def read(self, start: int = 0, size: int | None = None) -> bytes:
-        """`size` bytes from `start` on, by default all up to the end; from any thread.
+        """Return `size` bytes from `start` on, by default all up to the end; from any thread.
 
         Raises UserError where the file cannot be read, or is shorter than it was.
         """
@@ -97,7 +97,7 @@ class Blob:
         return data
 
     def part(self, start: int, size: int, name: str | None = None) -> "Blob":
-        """`size` bytes from `start` on, as a Blob. Raises UserError if that leads outside."""
+        """Return `size` bytes from `start` on as a Blob. Raises UserError if that leads outside."""
         self._check_range(start, size)
         return Blob(self._file, self._start + start, size, self.name if name is None else name)
 
@@ -124,11 +124,11 @@ class Cursor:
 
     @property
     def position(self) -> int:
-        """Where the next byte lies in the Blob."""
+        """Return where the next byte lies in the Blob."""
         return self._base + self._at
 
     def take(self, size: int) -> bytes:
-        """The next `size` bytes, which should be few."""
+        """Return the next `size` bytes, which should be few."""
         if self._at + size > len(self._buffer):
             self._fill(size)
         start = self._at
@@ -144,7 +144,7 @@ class Cursor:
         return start
 
     def to_newline(self) -> int:
-        """How many bytes lie before the next newline."""
+        """Count the bytes before the next newline."""
         found = self._buffer.find(b"\n", self._at)
         if found >= 0:
             return found - self._at
@@ -168,7 +168,7 @@ class Cursor:
 
 
 def is_web_page(head: bytes) -> bool:
-    """Whether a file that begins so is HTML, be it UTF-8 or UTF-16."""
+    """Return whether a file that begins so is HTML, be it UTF-8 or UTF-16."""
     head = head[:1024].replace(b"\0", b"")  # zeros: UTF-16
     for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
         head = head.removeprefix(mark)
@@ -176,7 +176,7 @@ def is_web_page(head: bytes) -> bool:
 
 
 def refuse_web_page(blob: Blob) -> None:
-    """Raises UserError when a web page was saved in place of the file."""
+    """Raise UserError when a web page was saved in place of the file."""
     if is_web_page(blob.read(0, min(blob.size, 1024))):
         raise UserError(
             f"{blob.name}: a web page, not the file: its host refused the download "
@@ -185,5 +185,5 @@ def refuse_web_page(blob: Blob) -> None:
 
 
 def shown(name: str) -> str:
-    """The name as it may stand in a message of one line."""
+    """Return the name as it may stand in a message of one line."""
     return name if name.isprintable() else ascii(name)

@@ -1,13 +1,11 @@
 """The files of a source, be it a folder, a zip, a tar or a single file; nothing is extracted."""
 
 import os
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, refuse_web_page, shown
-from fewshot.data.untrusted.members import NO_ARCHIVE, Files, Table, whole
+from fewshot.data.untrusted.members import NO_ARCHIVE, Files, Members, Table
 from fewshot.data.untrusted.tars import (
     BLOCK,
     is_inner_tar,
@@ -27,7 +25,7 @@ COMPRESSED = {b"\x1f\x8b\x08": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
 
 
 def open_files(source: Path, scratch: Path | None = None) -> Files:
-    """The files of a folder, a zip, a tar (also .gz, .bz2, .xz), or of a single other file.
+    """Return the files of a folder, a zip, a tar (also .gz, .bz2, .xz), or a single other file.
 
     A plain .tar inside a tar or a folder is seen as a folder. scratch: where what is compressed
     may be copied to, by default the system's folder for temporary files.
@@ -51,39 +49,14 @@ def open_files(source: Path, scratch: Path | None = None) -> Files:
         return open_tar(blob, source)
     if suffix in ARCHIVES:
         raise UserError(f"{source}: {NO_ARCHIVE}")
-    return Files(source, (source.name,), _Folder(source.parent, (source.name,)))
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Plain files below `root`; if there are tars among them, also parts of these.
-
-    Each file is opened when it is asked for, since a process may hold few at once.
-    tar_of: for each row an index into `tars`, or -1; starts, sizes: of the parts.
-    """
-
-    root: Path
-    names: tuple[str, ...]
-    tars: tuple[str, ...] = ()
-    tar_of: "array[int]" = field(default_factory=lambda: array("q"))
-    starts: "array[int]" = field(default_factory=lambda: array("q"))
-    sizes: "array[int]" = field(default_factory=lambda: array("q"))
-
-    def blob(self, row: int) -> Blob:
-        name = self.names[row]
-        if not self.tars or self.tar_of[row] < 0:
-            return _open_below(self.root, name)
-        tar = _open_below(self.root, self.tars[self.tar_of[row]])
-        return tar.part(self.starts[row], self.sizes[row], shown(str(self.root / name)))
-
-    def size(self, row: int) -> int:
-        return self.blob(row).size
-
-    def read(self, row: int) -> bytes:
-        return whole(self.blob(row))
+    return Files(source, (source.name,), Members(lambda _: Blob.of_file(source)))
 
 
 def _open_folder(root: Path) -> Files:
+    """Return the files below a folder, with those of the tars among them.
+
+    Each is opened when it is asked for, since a process may hold few open files at once.
+    """
     table = Table(root, 3)
     tars: list[str] = []
     for name in _walk(root):
@@ -93,8 +66,15 @@ def _open_folder(root: Path) -> Files:
             tars.append(name)
         else:
             table.add(name, -1, 0, 0)
-    names, columns = table.sorted()
-    return Files(root, names, _Folder(root, names, tuple(tars), *columns))
+    names, (tar_of, starts, sizes) = table.sorted()
+
+    def blob(index: int) -> Blob:
+        if tar_of[index] < 0:
+            return _open_below(root, names[index])
+        tar = _open_below(root, tars[tar_of[index]])
+        return tar.part(starts[index], sizes[index], shown(str(root / names[index])))
+
+    return Files(root, names, Members(blob))
 
 
 def _open_below(root: Path, name: str) -> Blob:
@@ -102,7 +82,7 @@ def _open_below(root: Path, name: str) -> Blob:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Paths of the files under `root`; raises UserError at a link that leads out of it."""
+    """Give the paths of files under `root`; raises UserError at a link that leads out of it."""
     inside = root.resolve()
     folders = [""]
     while folders:

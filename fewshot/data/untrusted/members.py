@@ -1,14 +1,13 @@
-"""The files of a source by name, and what is asked of every archive."""
+"""The files of a source by name, and the checks that every archive must pass."""
 
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PureWindowsPath
-from typing import Protocol
 
 from fewshot.data.untrusted.blobs import Blob, shown
 from fewshot.errors import UserError
@@ -18,12 +17,25 @@ MAX_READ = 1 << 30
 NO_ARCHIVE = "neither a folder nor a zip or tar"
 
 
-class Members(Protocol):
-    """Where the bytes of the files are, by the row of their name."""
+class Members:
+    """The bytes of files, by the index of their name; for compressed files, see `zips`.
 
-    def size(self, row: int) -> int: ...
-    def blob(self, row: int) -> Blob: ...
-    def read(self, row: int) -> bytes: ...
+    open_one: gives the bytes of the file at an index.
+    """
+
+    def __init__(self, open_one: Callable[[int], Blob]) -> None:
+        self._open_one = open_one
+
+    def blob(self, index: int) -> Blob:
+        return self._open_one(index)
+
+    def size(self, index: int) -> int:
+        return self.blob(index).size
+
+    def read(self, index: int) -> bytes:
+        blob = self.blob(index)
+        check_readable(blob.name, blob.size)
+        return blob.read()
 
 
 @dataclass(frozen=True)
@@ -39,26 +51,26 @@ class Files:
     _members: Members = field(repr=False, compare=False)
 
     def size(self, name: str) -> int:
-        """Size of a file in bytes."""
-        return self._members.size(self._row(name))
+        """Return the size of a file in bytes."""
+        return self._members.size(self._index(name))
 
     def read(self, name: str) -> bytes:
-        """A whole file, of at most MAX_READ bytes."""
-        return self._members.read(self._row(name))
+        """Return a whole file, of at most MAX_READ bytes."""
+        return self._members.read(self._index(name))
 
     def blob(self, name: str) -> Blob:
-        """Where the bytes of a file lie; if it is compressed, of a copy that is made once."""
-        return self._members.blob(self._row(name))
+        """Return a file where it lies on disk; if it is compressed, a copy that is made once."""
+        return self._members.blob(self._index(name))
 
-    def _row(self, name: str) -> int:
-        row = bisect_left(self.names, name)
-        if row == len(self.names) or self.names[row] != name:
+    def _index(self, name: str) -> int:
+        index = bisect_left(self.names, name)
+        if index == len(self.names) or self.names[index] != name:
             raise UserError(f"{self.source}: no file '{shown(name)}'")
-        return row
+        return index
 
 
 class Table:
-    """Names with whole numbers to each; half a million of them in little memory."""
+    """Names with some whole numbers each; half a million of them in little memory."""
 
     def __init__(self, source: Path, n_columns: int) -> None:
         self._source = source
@@ -75,7 +87,7 @@ class Table:
             column.append(number)
 
     def sorted(self) -> "tuple[tuple[str, ...], list[array[int]]]":
-        """Names in order, and the columns in theirs. Raises UserError if a name stands twice."""
+        """Return the names in order, and their numbers. Raises UserError if a name stands twice."""
         order = sorted(range(len(self._names)), key=self._names.__getitem__)
         names = tuple(map(self._names.__getitem__, order))
         for one, other in pairwise(names):
@@ -85,7 +97,7 @@ class Table:
 
 
 def safe_path(member: str, archive: Blob) -> str:
-    """The member's path; raises UserError when it would lead out of the archive."""
+    """Return a member's path; raises UserError when it would lead out of the archive."""
     path = member.removeprefix("./")
     if not re.search(r"[\\:\0]|(?:^|/)\.{0,2}(?:/|$)", path):
         return path
@@ -97,25 +109,19 @@ def safe_path(member: str, archive: Blob) -> str:
 
 
 def member_label(archive: Blob, member: str) -> str:
-    """What a member is called in messages."""
+    """Return the name of a member for messages."""
     return f"{archive.name}: {shown(member)}"
 
 
-def whole(blob: Blob) -> bytes:
-    """All of a blob; raises UserError when that is too much for the memory."""
-    check_readable(blob.name, blob.size)
-    return blob.read()
-
-
 def check_readable(name: str, size: int) -> None:
-    """Raises UserError when so many bytes are too much for the memory."""
+    """Raise UserError when so many bytes are too much for the memory."""
     if size > MAX_READ:
         raise UserError(f"{name}: too large to be read at once ({size} bytes)")
 
 
 @contextmanager
 def told(name: str, kind: str) -> Iterator[None]:
-    """Tell of what is wrong with the bytes of an archive as a UserError that names it."""
+    """Turn an error in the bytes of an archive into a UserError that names it."""
     try:
         yield
     except (EOFError, ValueError, OverflowError) as error:

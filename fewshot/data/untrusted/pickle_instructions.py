@@ -23,8 +23,6 @@ from fewshot.data.untrusted.pickle_names import ADMITTED, built, byte_order
 from fewshot.data.untrusted.unpack import CHUNK
 
 MAX_KEY = 1 << 60  # larger ones can be made to collide in a dict, which then takes for ever
-
-
 Instruction = Callable[[Machine], None]
 
 
@@ -49,7 +47,7 @@ def _number(form: str) -> Instruction:
 
 
 def _sized(form: str, act: Callable[[Machine, int], None]) -> Instruction:
-    """An instruction with a number in front: a size in bytes, or a place in the memo."""
+    """Return an instruction with a number in front: a size in bytes, or a place in the memo."""
     number = Struct(form)
 
     def read(machine: Machine) -> None:
@@ -164,9 +162,8 @@ def _stack_global(machine: Machine) -> None:
 
 
 def _inst(machine: Machine) -> None:
-    raise NotPlainError(
-        f"it asks for {shown(f'{machine.read_line()}.{machine.read_line()}')[:100]}"
-    )
+    name = f"{machine.read_line()}.{machine.read_line()}"
+    raise NotPlainError(f"it asks for {shown(name)[:100]}")
 
 
 def _reduce(machine: Machine) -> None:
@@ -209,7 +206,7 @@ ESCAPED = re.compile(rb"(?:[^\\]++|\\(?:x[0-9a-fA-F]{2}|[\\'\"abfnrtv]))*+")
 
 
 def _unescaped(line: Blob) -> Iterator[bytes]:
-    """The bytes of a string as Python 2 writes it, with quotes and escapes."""
+    """Give the bytes of a string as Python 2 writes it, with quotes and escapes."""
     if line.size < 2 or not line.read(0, 1) == line.read(line.size - 1) in (b"'", b'"'):
         raise ValueError("a string without quotes")
     rest = b""

@@ -19,7 +19,7 @@ KEYS = {type(None), bool, int, float, str, bytes}
 
 
 def text(value: str | bytes) -> str:
-    """Text, of which Python 2 makes bytes: in latin-1, as pickles are read by convention."""
+    """Return text; Python 2 writes it as bytes, which pickles hold in latin-1 by convention."""
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
@@ -88,7 +88,7 @@ class Machine:
         raise NotPlainError(f"more than {MAX_STEPS} instructions")
 
     def read_bytes(self, size: int) -> bytes | Blob:
-        """The next `size` bytes, which stay on disk if they are many."""
+        """Return the next `size` bytes, which stay on disk if they are many."""
         if size >= self._long:
             return self.blob.part(self.input.skip(size), size)
         self._loaded += size
@@ -97,7 +97,7 @@ class Machine:
         return self.input.take(size)
 
     def read_text(self, size: int, encoding: str) -> str | LongText:
-        """The next `size` bytes as text; on disk, if they are many and will be made bytes."""
+        """Return the next `size` bytes as text; on disk if they are many and become bytes."""
         if size >= LONG and self._makes_bytes():
             return LongText(self.blob.part(self.input.skip(size), size), encoding)
         self._loaded += size
@@ -106,11 +106,11 @@ class Machine:
         return self.input.take(size).decode(encoding)
 
     def copied(self, pieces: Iterable[bytes], size: int) -> Blob:
-        """What text of `size` bytes stands for, written down outside of the memory."""
+        """Write the bytes that text of `size` bytes stands for to disk."""
         return self._scratch.copy(pieces, self.blob.name, size)
 
     def read_line(self) -> str:
-        """The next line, a short one."""
+        """Return the next line, a short one."""
         size = self.input.to_newline()
         if size > MAX_LINE:
             raise NotPlainError("damaged: a line too long")
@@ -120,7 +120,7 @@ class Machine:
         self.stack.append(value)
 
     def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark, which is taken away."""
+        """Return all that was pushed since the last mark, and take the mark away."""
         items, self.stack = self.stack, self.marks.pop()
         return items
 
@@ -130,7 +130,7 @@ class Machine:
 
 
 def short_text(value: Any) -> str:
-    """A name of either Python; raises NotPlainError when it is none."""
+    """Return a name of either Python; raises NotPlainError when it is none."""
     if type(value) not in (str, bytes) or len(value) > MAX_LINE:
         raise NotPlainError("something else where a name belongs")
     return text(value)

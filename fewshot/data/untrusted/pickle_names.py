@@ -1,4 +1,4 @@
-"""What a pickle may ask for by name, and what is made of it: arrays and bytes.
+"""The names that a pickle may ask for, and the values made of them: arrays and bytes.
 
 Nothing is looked up in a library: a name stands for a function of this module, which checks what it
 is given.
@@ -121,7 +121,7 @@ def _in_latin(value: LongText) -> Iterator[bytes]:
 
 
 def byte_order(dtype: DType, state: tuple[Any, ...]) -> str:
-    """What `dtype.__setstate__` would take from `state`, which may say nothing else."""
+    """Return the byte order that `dtype.__setstate__` would take from `state`, if it is plain."""
     _, order, *parts, size, _, _ = state[:8]
     order = short_text(order)
     known = size == -1 or size == np.dtype(dtype.code).itemsize
@@ -131,7 +131,7 @@ def byte_order(dtype: DType, state: tuple[Any, ...]) -> str:
 
 
 def built(state: tuple[Any, ...]) -> Any:
-    """The array, or the lists of an array of objects, that `ndarray.__setstate__` would make."""
+    """Return the array, or lists of an array of objects, as `ndarray.__setstate__` makes them."""
     _, shape, dtype, fortran, values = state
     if type(fortran) is not bool:
         raise NotPlainError("an array in an unknown order")

@@ -21,7 +21,7 @@ MAX_VALUES = 64_000_000  # counting each time a value is referred to
 
 
 def load_pickle(blob: Blob, scratch: Path | None = None) -> Any:
-    """What a pickle of protocol 0 to 5, written by Python 2 or 3, holds, if that is plain.
+    """Return what a pickle of protocol 0 to 5, written by Python 2 or 3, holds, if that is plain.
 
     dict, list, tuple, str, int, float, bool, None; bytes and bytearray as bytes, or as a Blob from
     LONG bytes on; Python 2's str as bytes, see `text`; arrays as `Array`, those of objects as
@@ -48,7 +48,7 @@ def load_pickle(blob: Blob, scratch: Path | None = None) -> Any:
 
 
 def raw(value: bytes | Blob) -> bytes:
-    """The bytes themselves, read from disk where they stayed there."""
+    """Return the bytes themselves, read from disk where they stayed there."""
     return value.read() if isinstance(value, Blob) else value
 
 
@@ -56,7 +56,7 @@ LEAVES = KEYS | {Blob, Array}
 
 
 def _check_plain(value: Any) -> None:
-    """Raises NotPlainError unless all values are plain and their tree is not too large.
+    """Raise NotPlainError unless all values are plain and their tree is not too large.
 
     A few lists that hold one another many times over would keep for ever whoever walks them.
     """

@@ -1,13 +1,11 @@
 """The members of a tar, read where they lie."""
 
 import zlib
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, Cursor
-from fewshot.data.untrusted.members import Files, Table, member_label, safe_path, told, whole
+from fewshot.data.untrusted.members import Files, Members, Table, member_label, safe_path, told
 from fewshot.data.workers import in_order
 from fewshot.errors import UserError
 
@@ -16,28 +14,8 @@ END = bytes(BLOCK)
 MAX_EXTENDED = 1 << 16
 
 
-@dataclass(frozen=True)
-class _Tar:
-    """Parts of an archive that is not compressed."""
-
-    archive: Blob
-    names: tuple[str, ...]
-    starts: "array[int]"
-    sizes: "array[int]"
-
-    def size(self, row: int) -> int:
-        return self.sizes[row]
-
-    def blob(self, row: int) -> Blob:
-        name = member_label(self.archive, self.names[row])
-        return self.archive.part(self.starts[row], self.sizes[row], name)
-
-    def read(self, row: int) -> bytes:
-        return whole(self.blob(row))
-
-
 def open_tar(blob: Blob, source: Path) -> Files:
-    """The members of a tar, and of the tars in it. Raises UserError as `open_files` does."""
+    """Return the files of a tar, and of the tars in it. Raises UserError as `open_files` does."""
     table = Table(source, 2)
     inner = []
     for name, start, size in tar_members(blob):
@@ -55,24 +33,25 @@ def open_tar(blob: Blob, source: Path) -> Files:
             for member, inner_start, inner_size in members:
                 table.add(f"{stem(name)}/{member}", start + inner_start, inner_size)
     names, (starts, sizes) = table.sorted()
-    return Files(source, names, _Tar(blob, names, starts, sizes))
+
+    def part(index: int) -> Blob:
+        return blob.part(starts[index], sizes[index], member_label(blob, names[index]))
+
+    return Files(source, names, Members(part))
 
 
 def is_inner_tar(name: str) -> bool:
-    """Whether this is a tar to look into, and not what macOS leaves beside one."""
+    """Return whether this is a tar to look into, and not a file that macOS leaves beside one."""
     return name.endswith(".tar") and not name.rpartition("/")[2].startswith(".")
 
 
 def stem(tar_name: str) -> str:
-    """The folder as which a tar is seen."""
+    """Return the folder as which a tar is seen."""
     return tar_name.removesuffix(".tar")
 
 
 def tar_members(blob: Blob) -> Iterator[tuple[str, int, int]]:
-    """Path, start and size of each file of a tar, from its headers alone.
-
-    Not by tarfile, which keeps some 2 kB a member and which damaged headers can make loop.
-    """
+    """Give path, start and size of each file of a tar, from its headers alone."""
     cursor = Cursor(blob)
     extended: dict[bytes, bytes] = {}
     with told(blob.name, "tar"):
@@ -95,7 +74,7 @@ def tar_members(blob: Blob) -> Iterator[tuple[str, int, int]]:
 
 
 def is_tar_header(header: bytes) -> bool:
-    """Whether its checksum fits, in which the field of the sum itself counts as spaces."""
+    """Return whether its checksum fits, in which the field of the sum counts as spaces."""
     if len(header) != BLOCK:
         return False
     try:
@@ -109,7 +88,7 @@ def is_tar_header(header: bytes) -> bool:
 
 
 def _number(text: bytes) -> int:
-    """An octal number, or a large one in binary after a byte of 0x80."""
+    """Read an octal number, or a large one in binary after a byte of 0x80."""
     if text[0] == 0x80:
         return int.from_bytes(text[1:], "big")
     digits = text.partition(b"\0")[0].strip()
@@ -132,7 +111,7 @@ def _decode(name: bytes) -> str:
 
 
 def _extended_header(cursor: Cursor, kind: bytes, size: int) -> dict[bytes, bytes]:
-    """What it says of the path and the size of the next member."""
+    """Read the path and the size of the next member, as far as the header tells them."""
     if kind not in b"xL":  # of all members, of a link, a label of the archive
         _skip_blocks(cursor, size)
         return {}
@@ -150,7 +129,7 @@ def _extended_header(cursor: Cursor, kind: bytes, size: int) -> dict[bytes, byte
 
 
 def _pax_records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of records 'LENGTH KEY=VALUE' of LENGTH bytes, each with its newline."""
+    """Read records 'LENGTH KEY=VALUE', each of LENGTH bytes with the newline that ends it."""
     at = 0
     while at < len(data):
         length = data[at : at + 10].partition(b" ")[0]

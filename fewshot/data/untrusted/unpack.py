@@ -1,4 +1,4 @@
-"""What is compressed, copied out once to a file on disk; never more of it than is sensible."""
+"""Unpacks to a file on disk, once; never more than is sensible."""
 
 import bz2
 import lzma
@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any
 
 from fewshot.data.untrusted.blobs import Blob, File
 from fewshot.errors import UserError
@@ -16,7 +16,7 @@ from fewshot.errors import UserError
 CHUNK = 1 << 20
 _INPUT = 1 << 14  # what is unpacked at a time, and may be copied for each tiny stream in it
 FREE_SIZE, MAX_RATIO = 100 << 20, 200
-"""What unpacks to more bytes than FREE_SIZE, and than MAX_RATIO times its own, is a bomb."""
+"""A bomb unpacks to more bytes than FREE_SIZE, and than MAX_RATIO times its own."""
 MAX_SIZE = 1 << 40
 XZ_MEMORY = 256 << 20  # its presets need up to 65 MB; a file may ask for 4 GB
 DISK_RESERVE = 64 << 20
@@ -38,7 +38,7 @@ class Scratch:
     def copy(
         self, pieces: Iterable[bytes], name: str, packed: int, declared: int | None = None
     ) -> Blob:
-        """Write down what `packed` bytes unpack to, `declared` bytes if that is known.
+        """Write down the pieces that `packed` bytes unpack to, `declared` bytes if that is known.
 
         Raises UserError when it is a bomb or not as large as declared, or the disk refuses.
         """
@@ -75,7 +75,7 @@ class Scratch:
 def limited(
     pieces: Iterable[bytes], name: str, packed: int, declared: int | None = None
 ) -> Iterator[bytes]:
-    """The pieces that `packed` bytes unpack to; stops as soon as they are too many.
+    """Pass on the pieces that `packed` bytes unpack to; stop as soon as they are too many.
 
     Raises UserError when they are a bomb, or not the `declared` bytes.
     """
@@ -93,19 +93,9 @@ def limited(
 
 
 def refuse_bomb(name: str, packed: int, size: int) -> None:
-    """Raises UserError when no honest data of `packed` bytes unpack to `size` bytes."""
+    """Raise UserError when no honest data of `packed` bytes unpack to `size` bytes."""
     if size > MAX_SIZE or (size > FREE_SIZE and size > MAX_RATIO * packed):
         raise UserError(f"{name}: refused, since its {packed} bytes unpack to {size} or more")
-
-
-class _Decoder(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
 class _Inflate:
@@ -129,7 +119,7 @@ class _Inflate:
         return piece
 
 
-DECODERS: dict[str, Callable[[], _Decoder]] = {
+DECODERS: dict[str, Callable[[], Any]] = {
     "gzip": lambda: _Inflate(31),
     "deflate": lambda: _Inflate(-15),
     "bzip2": bz2.BZ2Decompressor,
@@ -138,12 +128,12 @@ DECODERS: dict[str, Callable[[], _Decoder]] = {
 
 
 def unpacked(blob: Blob, method: str) -> Iterator[bytes]:
-    """What a compressed Blob holds, in pieces of at most CHUNK bytes; to be `limited`.
+    """Unpack a compressed Blob in pieces of at most CHUNK bytes; to be `limited`.
 
     Streams may follow one another, with zeros after them, as gzip and tar write them.
     Raises UserError when it is damaged or truncated.
     """
-    decoder: _Decoder | None = None
+    decoder: Any = None  # of which all have eof, needs_input, unused_data and decompress
     data, at = b"", 0
     try:
         while True:

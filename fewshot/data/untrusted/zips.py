@@ -1,20 +1,18 @@
-"""The members of a zip, read where they lie, or unpacked."""
+"""Reads the members of a zip where they lie, or unpacks them."""
 
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_IFMT, S_ISREG
 from struct import Struct
 from threading import Lock
-from typing import NamedTuple
 
 from fewshot.data.untrusted.blobs import Blob, Cursor, shown
 from fewshot.data.untrusted.members import (
     NO_ARCHIVE,
     Files,
+    Members,
     Table,
     check_readable,
     member_label,
@@ -25,7 +23,7 @@ from fewshot.data.untrusted.unpack import Scratch, limited, refuse_bomb, unpacke
 from fewshot.errors import UserError
 
 STORED, METHODS = 0, {8: "deflate", 12: "bzip2"}
-ENCRYPTED, UTF8 = 0x41, 0x800
+ENCRYPTED, UTF8, UNIX = 0x41, 0x800, 3
 WIDE = 0xFFFFFFFF  # in place of a number that stands in the zip64 part
 END_MARK, END64_MARK, LOCATOR_MARK = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _END = Struct("<4s8x2I2x")
@@ -35,61 +33,49 @@ _ENTRY = Struct("<4sH2x2H4x3I3H4x2I")
 _LOCAL = Struct("<4s22x2H")
 
 
-class _Entry(NamedTuple):
-    """One of the central directory. packed, size: in bytes; mode: as of `os.stat`, or 0."""
+class _Zip(Members):
+    """Members of a zip; those that are compressed are copied to `scratch` once, if need be.
 
-    name: str
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-    mode: int
-    offset: int
+    columns: of each member its method, checksum, packed and true size, and offset.
+    """
 
+    def __init__(
+        self, archive: Blob, scratch: Path | None, names: Sequence[str], columns: "list[array[int]]"
+    ) -> None:
+        self._archive, self._names, self._columns = archive, names, columns
+        self._scratch, self._copies, self._lock = Scratch(scratch), dict[int, Blob](), Lock()
 
-@dataclass(frozen=True)
-class _Zip:
-    """Members of a zip; those that are compressed are copied to `scratch` once, if need be."""
+    def size(self, index: int) -> int:
+        return self._columns[3][index]
 
-    archive: Blob
-    scratch: Scratch
-    names: tuple[str, ...]
-    columns: "list[array[int]]"  # method, checksum, packed and true size, offset
-    copies: dict[int, Blob] = field(default_factory=dict)
-    lock: AbstractContextManager[object] = field(default_factory=Lock)
-
-    def size(self, row: int) -> int:
-        return self.columns[3][row]
-
-    def blob(self, row: int) -> Blob:
-        method, crc, packed_size, size, offset = (column[row] for column in self.columns)
-        packed = self._packed(row, packed_size, offset)
-        if method == STORED:
-            return packed
-        with self.lock:
-            if row not in self.copies:
-                pieces = _zip_pieces(packed, method, crc)
-                self.copies[row] = self.scratch.copy(pieces, packed.name, packed_size, size)
-            return self.copies[row]
-
-    def read(self, row: int) -> bytes:
-        method, crc, packed_size, size, offset = (column[row] for column in self.columns)
-        packed = self._packed(row, packed_size, offset)
+    def read(self, index: int) -> bytes:
+        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
+        packed = self._packed(index, packed_size, offset)
         check_readable(packed.name, size)
         pieces = _zip_pieces(packed, method, crc)
         return b"".join(limited(pieces, packed.name, packed_size, size))
 
-    def _packed(self, row: int, size: int, offset: int) -> Blob:
-        label = member_label(self.archive, self.names[row])
-        mark, name_size, extra_size = _LOCAL.unpack(self.archive.read(offset, _LOCAL.size))
+    def blob(self, index: int) -> Blob:
+        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
+        packed = self._packed(index, packed_size, offset)
+        if method == STORED:
+            return packed
+        with self._lock:
+            if index not in self._copies:
+                pieces = _zip_pieces(packed, method, crc)
+                self._copies[index] = self._scratch.copy(pieces, packed.name, packed_size, size)
+            return self._copies[index]
+
+    def _packed(self, index: int, size: int, offset: int) -> Blob:
+        label = member_label(self._archive, self._names[index])
+        mark, name_size, extra_size = _LOCAL.unpack(self._archive.read(offset, _LOCAL.size))
         if mark != b"PK\3\4":
             raise UserError(f"{label}: cannot be read (no header where one belongs)")
-        return self.archive.part(offset + _LOCAL.size + name_size + extra_size, size, label)
+        return self._archive.part(offset + _LOCAL.size + name_size + extra_size, size, label)
 
 
 def _zip_pieces(packed: Blob, method: int, expected_crc: int) -> Iterator[bytes]:
-    """The content of a member, in pieces; raises UserError when its checksum is another."""
+    """Give the content of a member in pieces; raises UserError when its checksum is another."""
     crc = 0
     for piece in [packed.read()] if method == STORED else unpacked(packed, METHODS[method]):
         crc = zlib.crc32(piece, crc)
@@ -99,25 +85,21 @@ def _zip_pieces(packed: Blob, method: int, expected_crc: int) -> Iterator[bytes]
 
 
 def open_zip(blob: Blob, source: Path, scratch: Path | None = None) -> Files:
-    """The members of a zip. Raises UserError as `open_files` does."""
+    """Return the files of a zip. Raises UserError as `open_files` does."""
     table = Table(source, 5)
     with told(blob.name, "zip"):
         start, end, base = _find_directory(blob)
-        for entry in _entries(blob, start, end):
-            path = safe_path(entry.name, blob)
-            if not entry.name.endswith(("/", "\\")):
-                _check_entry(entry, member_label(blob, entry.name))
-                offset = base + entry.offset
-                table.add(path, entry.method, entry.crc, entry.packed, entry.size, offset)
+        for path, method, crc, packed_size, size, offset in _files(blob, start, end):
+            table.add(path, method, crc, packed_size, size, base + offset)
     names, columns = table.sorted()
     _, _, packed, sizes, offsets = columns
     refuse_bomb(blob.name, sum(packed), sum(sizes))
     _check_overlaps(blob, packed, offsets, start)
-    return Files(source, names, _Zip(blob, Scratch(scratch), names, columns))
+    return Files(source, names, _Zip(blob, scratch, names, columns))
 
 
 def _find_directory(blob: Blob) -> tuple[int, int, int]:
-    """Where the central directory starts and ends, and where the zip itself starts."""
+    """Return where the central directory starts and ends, and where the zip itself starts."""
     tail_start = max(0, blob.size - _END.size - 0xFFFF)
     tail = blob.read(tail_start)
     at = tail.rfind(END_MARK)
@@ -136,7 +118,11 @@ def _find_directory(blob: Blob) -> tuple[int, int, int]:
     return end - size, end, base
 
 
-def _entries(blob: Blob, start: int, end: int) -> Iterator[_Entry]:
+def _files(blob: Blob, start: int, end: int) -> Iterator[tuple[str, int, int, int, int, int]]:
+    """Give path, method, checksum, packed and true size, and offset of each file in the directory.
+
+    Raises UserError for a member that must not or cannot be read, ValueError for damage.
+    """
     cursor = Cursor(blob, start)
     while cursor.position < end:
         fields = _ENTRY.unpack(cursor.take(_ENTRY.size))
@@ -147,12 +133,24 @@ def _entries(blob: Blob, start: int, end: int) -> Iterator[_Entry]:
         name = cursor.take(name_size).decode("utf-8" if flags & UTF8 else "cp437")
         size, packed, offset = _widened(cursor.take(extra_size), size, packed, offset)
         cursor.skip(comment_size)
-        mode = attributes >> 16 if made_by >> 8 == 3 else 0  # 3: Unix
-        yield _Entry(name, flags, method, crc, packed, size, mode, offset)
+        path, label = safe_path(name, blob), member_label(blob, name)
+        if name.endswith(("/", "\\")):
+            continue
+        mode = attributes >> 16 if made_by >> 8 == UNIX else 0
+        if flags & ENCRYPTED:
+            raise UserError(f"{label}: encrypted")
+        if S_IFMT(mode) and not S_ISREG(mode):
+            raise UserError(f"{label}: a link or a device, not a file")
+        if method not in (STORED, *METHODS):
+            raise UserError(f"{label}: compressed in a way (number {method}) that is not read")
+        if method == STORED and packed != size:
+            raise ValueError(f"two sizes of {shown(name)}")
+        refuse_bomb(label, packed, size)
+        yield path, method, crc, packed, size, offset
 
 
 def _widened(extra: bytes, *numbers: int) -> list[int]:
-    """The numbers, those that do not fit 32 bits taken from the zip64 field of `extra`."""
+    """Return the numbers; those that do not fit 32 bits stand in the zip64 field of `extra`."""
     if WIDE not in numbers:
         return list(numbers)
     at = 0
@@ -166,21 +164,9 @@ def _widened(extra: bytes, *numbers: int) -> list[int]:
     return list(numbers)
 
 
-def _check_entry(entry: _Entry, label: str) -> None:
-    if entry.flags & ENCRYPTED:
-        raise UserError(f"{label}: encrypted")
-    if S_IFMT(entry.mode) and not S_ISREG(entry.mode):
-        raise UserError(f"{label}: a link or a device, not a file")
-    if entry.method not in (STORED, *METHODS):
-        raise UserError(f"{label}: compressed in a way (number {entry.method}) that is not read")
-    if entry.method == STORED and entry.packed != entry.size:
-        raise ValueError(f"two sizes of {shown(entry.name)}")
-    refuse_bomb(label, entry.packed, entry.size)
-
-
 def _check_overlaps(blob: Blob, packed: Sequence[int], offsets: Sequence[int], end: int) -> None:
-    """Raises UserError where members share bytes: so one could unpack what is there twice."""
+    """Raise UserError where members share bytes: so one could unpack what is there twice."""
     order = sorted(range(len(offsets)), key=offsets.__getitem__)
-    for row, limit in zip(order, [*map(offsets.__getitem__, order[1:]), end], strict=False):
-        if offsets[row] + _LOCAL.size + packed[row] > limit:
+    for index, limit in zip(order, [*map(offsets.__getitem__, order[1:]), end], strict=False):
+        if offsets[index] + _LOCAL.size + packed[index] > limit:
             raise UserError(f"{blob.name}: a damaged zip (its members overlap)")

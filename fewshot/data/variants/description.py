@@ -1,43 +1,23 @@
-"""Which known variant of a data set a store holds, and how an unknown one differs.
+"""Tells which known variant of a data set a store holds, or how an unknown one differs.
 
-The known variants are the files of `variants/`. To record one, import it and run
-
-    python -c "from pathlib import Path; from fewshot.data import store, variants as v; print(
-    v.record(store.open_store(Path('DATA/cifar-fs')), 'CIFAR-100, exact pixels',
-    ['cifar-fs', 'fc100']), end='')" > fewshot/data/variants/cifar100.toml
+The known variants are the files of this folder; `tests/helpers/records.py` writes them.
 """
 
-import json
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fewshot.data.variants.differences import changes, channels_exchanged, count_classes
-from fewshot.data.variants.summaries import SUMMARY_IMAGES, chosen, looks_bgr, summarise
-
-if TYPE_CHECKING:
-    from fewshot.data.store import Store
-
-__all__ = [
-    "SUMMARY_IMAGES",
-    "Variant",
-    "chosen",
-    "class_overlap",
-    "describe",
-    "known_variants",
-    "looks_bgr",
-    "record",
-    "summarise",
-]
+from fewshot.data.variants.summaries import looks_bgr
 
 HASH_DIGITS = 12  # of the 64 of a class's hash: 48 bits
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is known of the content of a store.
+    """The content of a store, as far as it is known.
 
     class_sizes, class_hashes (the first digits of the SHA-256) and summaries are by class name.
     datasets: the data sets whose store holds it, as they differ only in the split.
@@ -53,7 +33,7 @@ class Variant:
 
 
 def known_variants(name: str) -> list[Variant]:
-    """The recorded variants of the data set `name`."""
+    """Return the recorded variants of the data set `name`."""
     folder = files("fewshot.data") / "variants"
     texts = [f.read_text() for f in folder.iterdir() if f.name.endswith(".toml")]
     return [v for v in map(_parse, sorted(texts)) if name in v.datasets]
@@ -69,7 +49,7 @@ def describe(
     *,
     photographs: bool = False,
 ) -> str:
-    """One line on a store of the data set `name`: the known variant it is, or how it differs.
+    """Say in one line which known variant of the data set `name` a store is, or how it differs.
 
     class_hashes and summaries stand in the order of class_sizes; summaries are None where the
     store has none, and then only the pixels' hashes are compared. photographs: the mean colour
@@ -95,28 +75,8 @@ def describe(
 
 
 def class_overlap(one: Collection[str], other: Collection[str]) -> list[str]:
-    """The class names that are in both, sorted."""
+    """Return the class names that are in both, sorted."""
     return sorted(set(one) & set(other))
-
-
-def record(store: "Store", title: str, datasets: Sequence[str]) -> str:
-    """The TOML text that makes the content of `store` a known variant of `datasets`."""
-    lines = [
-        f"title = {json.dumps(title)}",
-        f"datasets = {json.dumps(list(datasets))}",
-        f"image_size = {store.images_IHWC.shape[1]}",
-        f"fingerprint = {json.dumps(store.fingerprint)}",
-        "[classes]",
-    ]
-    rows = zip(
-        store.class_names, store.class_starts, store.class_sizes, store.class_hashes, strict=True
-    )
-    for name, start, size, digest in rows:
-        summary = summarise(store.images_IHWC[start + chosen(size)])
-        fields = {"size": int(size), "hash": digest[:HASH_DIGITS], **summary}
-        values = ", ".join(f"{key} = {json.dumps(value)}" for key, value in fields.items())
-        lines.append(f"{json.dumps(name)} = {{ {values} }}")
-    return "\n".join(lines) + "\n"
 
 
 def _parse(text: str) -> Variant:
@@ -138,13 +98,13 @@ def _short_hashes(names: Collection[str], hashes: Sequence[str]) -> dict[str, st
 
 
 def _same_pixels(known: Variant, found: Variant) -> list[str]:
-    """The classes that have the same pixels in both."""
+    """Return the classes that have the same pixels in both."""
     both = class_overlap(known.class_hashes, found.class_hashes)
     return [name for name in both if known.class_hashes[name] == found.class_hashes[name]]
 
 
 def _how(known: Variant, found: Variant) -> list[str]:
-    """What is different, in words; never empty, as the fingerprints are not the same."""
+    """Say in words how they differ; never empty, as the fingerprints are not the same."""
     sizes, same = known.class_sizes, _same_pixels(known, found)
     both = class_overlap(sizes, found.class_sizes)
     parts = _other_classes(sizes, found.class_sizes)
@@ -169,7 +129,7 @@ def _how(known: Variant, found: Variant) -> list[str]:
 
 
 def _other_classes(known: Collection[str], found: Collection[str]) -> list[str]:
-    """The classes that only one of the two has."""
+    """Name the classes that only one of the two has."""
     surplus, missing = set(found) - set(known), set(known) - set(found)
     return [
         f"{preposition} {count_classes(names)}"
@@ -183,7 +143,7 @@ def _edge(variant: Variant) -> str:
 
 
 def _channels(summaries: Sequence[Mapping[str, Any]] | None) -> str:
-    """What the mean colour says of a data set of photographs that has no known variant."""
+    """Say how the mean colour shows the channels of photographs without a known variant."""
     if not summaries:
         return ""
     means = [sum(s["mean"][channel] for s in summaries) for channel in range(3)]

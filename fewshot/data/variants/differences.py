@@ -1,4 +1,4 @@
-"""How the images of one store differ from those of another, told from their summaries alone.
+"""Tells from summaries alone how the images of one store differ from those of another.
 
 The thresholds were set on 15 classes of miniImageNet and of CIFAR-100, 32 images of each, taken
 for originals at 84, 42 (made by Lanczos) and 32 pixels, as they are and after a JPEG and a WebP
@@ -50,7 +50,7 @@ FEW_CLASSES = 20  # of images in another order, too few to compare their detail
 
 
 class Change(NamedTuple):
-    """Logarithms of found / known: of luma's detail 1 and 2 pixels apart, of colour's, of flat."""
+    """Logarithms of found / known: luma's detail 1 and 2 pixels apart, colour's, flat's."""
 
     fine: float
     coarse: float
@@ -61,7 +61,7 @@ class Change(NamedTuple):
 def changes(
     pairs: Mapping[str, Pair], class_sizes: Mapping[str, int], *, same_size: bool
 ) -> list[str]:
-    """What happened to the images of the classes in `pairs`, in words; empty: nothing to be seen.
+    """Say in words how the images of the classes in `pairs` differ; empty: nothing to be seen.
 
     class_sizes: how many images the classes have. same_size: whether the images' sizes are the
     same; where not, their detail says nothing.
@@ -88,7 +88,7 @@ def changes(
 
 
 def channels_exchanged(pairs: Collection[Pair]) -> bool:
-    """Whether red minus blue has changed its sign. Grey classes do not tell, nor few other ones."""
+    """Say whether red minus blue has changed its sign, which grey or few classes do not tell."""
     if len(pairs) < 10:
         pairs = [pair for pair in pairs if np.mean(_apart(pair) <= NEAR) >= OTHER_SHARE]
     known, found = (
@@ -101,7 +101,7 @@ def channels_exchanged(pairs: Collection[Pair]) -> bool:
 
 
 def count_classes(names: Collection[str]) -> str:
-    """How many classes, and the first of them.
+    """Say how many classes they are, and name the first.
 
     >>> count_classes(["bee", "cat"])
     "2 classes (first: 'bee')"
@@ -111,7 +111,7 @@ def count_classes(names: Collection[str]) -> str:
 
 
 def _apart(pair: Pair) -> np.ndarray:
-    """How far apart the images of a class are, one by one; of unlike numbers, as far as can be."""
+    """Return how far apart the images of a class are, one by one; unlike numbers: 255."""
     known, found = map(frames_of, pair)
     if len(known) != len(found):
         return np.full(len(found), 255)
@@ -119,7 +119,7 @@ def _apart(pair: Pair) -> np.ndarray:
 
 
 def _others(pairs: Mapping[str, Pair], class_sizes: Mapping[str, int]) -> str:
-    """Whether images that are not those of the same place are others, or in another order."""
+    """Say whether images with unlike ones at their places are others or in another order."""
     frames = [(frames_of(known), frames_of(found)) for known, found in pairs.values()]
     expected = sum(
         len(known) * len(found) / class_sizes[name]
@@ -135,7 +135,7 @@ def _others(pairs: Mapping[str, Pair], class_sizes: Mapping[str, int]) -> str:
 
 
 def _matches(known_F4: np.ndarray, found_F4: np.ndarray) -> int:
-    """How many found images look like any known one."""
+    """Count the found images that look like any known one."""
     far_FF = np.abs(found_F4[:, None] - known_F4[None]).max(axis=2)
     return int((far_FF <= MATCH).any(axis=1).sum())
 
@@ -149,7 +149,7 @@ def _change(pairs: Collection[Pair]) -> Change:
 
 
 def _strongest(logs_C2: np.ndarray) -> float:
-    """The larger change of the two directions: the classes' mean, less what may be chance."""
+    """Return the larger change of both directions: the classes' mean, less a chance's share."""
     mean = logs_C2.mean(axis=0)
     chance = STANDARD_ERRORS * logs_C2.std(axis=0) / np.sqrt(len(logs_C2))
     sure = np.sign(mean) * np.maximum(np.abs(mean) - chance, 0)

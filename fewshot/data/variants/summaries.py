@@ -1,4 +1,4 @@
-"""What is kept of a class beside its hash, so that two stores whose pixels differ can be compared.
+"""Summaries of classes, kept beside their hashes: stores whose pixels differ can be compared.
 
 A hash says that pixels differ, not how. A summary says it: of at most 32 images a class, the
 brightness of their four quarters (are they the same images?), the mean colour (in the same order
@@ -24,12 +24,12 @@ BGR_MARGIN = 0.05
 
 
 def chosen(n: int) -> np.ndarray:
-    """Which of the n images of a class are summarised: at most 32 rows, evenly spaced (int64)."""
+    """Return which of the n images of a class are summarised: at most 32, evenly spaced (int64)."""
     return np.linspace(0, n - 1, min(n, SUMMARY_IMAGES)).round().astype(np.int64)
 
 
 def summarise(images_IHWC: np.ndarray) -> dict[str, Any]:
-    """The summary of a class from its chosen images (uint8 RGB, 8 pixels wide or more).
+    """Return the summary of a class from its chosen images (uint8 RGB, 8 pixels wide or more).
 
     mean: of red, green and blue, 0..255. frames: the luma of the four quarters of each image, as
     hexadecimal bytes. luma: mean squared difference of pixels 1 and 2 apart, each across and
@@ -56,12 +56,12 @@ def summarise(images_IHWC: np.ndarray) -> dict[str, Any]:
 
 
 def frames_of(summary: Mapping[str, Any]) -> np.ndarray:
-    """The brightness of the summarised images, quarter by quarter: int16, images x 4, 0..255."""
+    """Return the brightness of summarised images by quarters: int16, images x 4, 0..255."""
     return np.frombuffer(bytes.fromhex(summary["frames"]), np.uint8).reshape(-1, 4).astype(np.int16)
 
 
 def looks_bgr(mean_rgb: Sequence[float]) -> bool | None:
-    """Whether photographs were read with red and blue exchanged, by their mean colour (any scale).
+    """Say whether photographs' red and blue are exchanged, by the mean colour (any scale).
 
     In photographs red is brighter than blue. None where the means are too near to tell; from
     fewer than 100 images, or 16 classes, the answer is a guess.
@@ -74,22 +74,22 @@ def looks_bgr(mean_rgb: Sequence[float]) -> bool | None:
 
 
 def _differences(values_IHW: np.ndarray, apart: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of pixels so far apart, across and down."""
+    """Return the differences of pixels so far apart, across and down."""
     across = values_IHW[:, :, apart:] - values_IHW[:, :, :-apart]
     down = values_IHW[:, apart:] - values_IHW[:, :-apart]
     return across, down
 
 
 def _energy(differences: np.ndarray) -> float:
-    """Mean square. In whole numbers: a product of floats would wake BLAS's threads, which then
-    wait for processors that are busy decoding.
+    """Return the mean square, in whole numbers: a product of floats would wake BLAS's threads,
+    which then wait for processors that are busy decoding.
     """
     wide = differences.astype(np.int64).ravel()
     return int(np.dot(wide, wide)) / wide.size
 
 
 def _frames(luma_IHW: np.ndarray) -> np.ndarray:
-    """The mean luma of the four quarters of each image, in levels (uint8, images x 4)."""
+    """Return the mean luma of the four quarters of each image, in levels (uint8, images x 4)."""
     _, height, width = luma_IHW.shape
     rows = (slice(0, height // 2), slice(height // 2, None))
     columns = (slice(0, width // 2), slice(width // 2, None))
@@ -98,5 +98,5 @@ def _frames(luma_IHW: np.ndarray) -> np.ndarray:
 
 
 def _significant(value: float) -> float:
-    """To four significant digits."""
+    """Round to four significant digits."""
     return float(f"{value:.4g}")

@@ -3,13 +3,12 @@
 Needs neither torch nor images; `plotly` and `jinja2` come with `pip install 'fewshot[report]'`.
 """
 
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from fewshot.data import DataSets
 from fewshot.errors import UserError
+from fewshot.files import new_file
 from fewshot.reporting.html.details import score_details
 from fewshot.reporting.html.examples import data_set_examples
 from fewshot.reporting.html.figures import figure_data, figure_rows
@@ -28,14 +27,8 @@ def write_report(
     Raises UserError where the page cannot be made, or `out` cannot be written.
     """
     page = render_report(cells, data_dir, datasets)
-    temporary = out.parent / f".{out.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
+    with new_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise UserError(f"{out}: cannot write ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSets) -> str:

@@ -60,18 +60,19 @@ def shares(accuracy_E: np.ndarray, queries: int) -> tuple[np.ndarray, np.ndarray
 
 def _panel(axes: Axes, column: str, facts: FigureData, names: Sequence[str], first: bool) -> None:
     points = facts.of_column(column)
-    lanes = list({point.place: None for point in facts.points})
     name_lanes(axes, names, shown=first)
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy of an episode (%)")
     axes.set_xlim(-1, 101)
     axes.axvline(100 / shape_of(column)[0], color=GREY, linestyle=(0, (1, 2)), linewidth=1.0)
-    found = {point.place: shares(point.score.accuracy_E, point.queries) for point in points}
-    peak = max(share.max() for _, share in found.values())
-    by_place = {point.place: point for point in points}
-    for lane, place in enumerate(lanes):
+    found = {
+        point.place: (point, *shares(point.score.accuracy_E, point.queries)) for point in points
+    }
+    peak = max(share.max() for _, _, share in found.values())
+    for lane, place in enumerate(dict.fromkeys(point.place for point in facts.points)):
         if place in found:
-            _lane(axes, lane, by_place[place], found[place][0], found[place][1] / peak)
+            point, edges, share = found[place]
+            _lane(axes, lane, point, edges, share / peak)
         else:
             axes.annotate(HOLE, (50, lane), ha="center", va="center")
 

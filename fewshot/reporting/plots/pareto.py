@@ -32,6 +32,7 @@ from fewshot.results.protocol import PROTOCOL
 PANEL = 3.0  # inches
 MARKER = 4.5  # points from the middle of a marker to what may stand beside it
 ELSEWHERE = " †"
+LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
 
 
 def draw(facts: FigureData) -> Figure | str:
@@ -82,17 +83,12 @@ def _panel(
 
 def _ends(point: Point) -> tuple[float, float]:
     """Return the ends of the interval in per cent; the mean twice where there is no interval."""
-    mean, half = _percent(point)
+    mean, half = point.percent
     return mean - half, mean + half
 
 
-def _percent(point: Point) -> tuple[float, float]:
-    mean, ci95 = point.interval
-    return 100 * mean, 0.0 if ci95 != ci95 else 100 * ci95  # nan: too few episodes for one
-
-
 def _draw_point(axes: Axes, point: Point, group: int) -> None:
-    mean, half = _percent(point)
+    mean, half = point.percent
     left, right = point.seconds - min(point.train_s), max(point.train_s) - point.seconds
     axes.errorbar(
         [point.seconds],
@@ -110,7 +106,7 @@ def _draw_point(axes: Axes, point: Point, group: int) -> None:
 def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
     if front:
         x = [point.seconds for point in front] + [axes.get_xlim()[1]]
-        y = [_percent(point)[0] for point in front]
+        y = [point.percent[0] for point in front]
         axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=GREY, linewidth=1.0, zorder=2)
 
 
@@ -121,7 +117,7 @@ def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
     low, high = axes.get_ylim()
     words = []
     for point in floor:
-        mean, half = _percent(point)
+        mean, half = point.percent
         where = "" if mean >= low else ", below"
         words.append(f"{shown_name(point.name)} {mean:.1f} ± {half:.1f} %{where}")
         if low <= mean <= high:
@@ -152,7 +148,7 @@ def _draw_labels(
     texts = [
         shown_name(point.name) + (ELSEWHERE if point.machine != machine else "") for point in points
     ]
-    anchors = [_at(axes, point.seconds, _percent(point)[0]) for point in points]
+    anchors = [_at(axes, point.seconds, point.percent[0]) for point in points]
     sizes = [text_size(figure, text) for text in texts]
     frame = axes.get_window_extent()
     placed = place(
@@ -169,23 +165,12 @@ def _draw_labels(
 
 
 def _write(axes: Axes, point: Point, text: str, anchor: tuple[float, float], found: Placed) -> None:
-    at = (point.seconds, _percent(point)[0])
+    at = (point.seconds, point.percent[0])
     x, y = found.box.x0 - anchor[0], found.box.y0 - anchor[1]
     axes.annotate(text, at, (x, y), textcoords="offset points", ha="left", va="bottom")
     if found.leader is not None:
-        axes.annotate(
-            "",
-            at,
-            (found.leader[0] - anchor[0], found.leader[1] - anchor[1]),
-            textcoords="offset points",
-            arrowprops={
-                "arrowstyle": "-",
-                "color": GREY,
-                "linewidth": 0.5,
-                "shrinkA": 0,
-                "shrinkB": 3,
-            },
-        )
+        end = (found.leader[0] - anchor[0], found.leader[1] - anchor[1])
+        axes.annotate("", at, end, textcoords="offset points", arrowprops=LEADER)
 
 
 def _at(axes: Axes, seconds: float, percent: float) -> tuple[float, float]:
@@ -197,7 +182,7 @@ def _at(axes: Axes, seconds: float, percent: float) -> tuple[float, float]:
 def _box(axes: Axes, point: Point) -> Box:
     """Return the box of a point's marker and error bars."""
     low, high = _ends(point)
-    x, y = _at(axes, point.seconds, _percent(point)[0])
+    x, y = _at(axes, point.seconds, point.percent[0])
     left, right = _at(axes, min(point.train_s), low), _at(axes, max(point.train_s), high)
     return Box(
         min(x - MARKER, left[0]),
@@ -209,7 +194,7 @@ def _box(axes: Axes, point: Point) -> Box:
 
 def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
     """Return the steps of the front as thin boxes."""
-    corners = [_at(axes, point.seconds, _percent(point)[0]) for point in front]
+    corners = [_at(axes, point.seconds, point.percent[0]) for point in front]
     ends = [*corners[1:], (axes.get_window_extent().x1, corners[-1][1])] if corners else []
     flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in zip(corners, ends, strict=True)]
     steep = [Box(x1, y0, x1, y1) for (_, y0), (x1, y1) in zip(corners, ends, strict=True)]

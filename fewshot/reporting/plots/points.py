@@ -3,6 +3,7 @@
 Needs neither torch nor matplotlib. Axes: E episodes. Accuracies are fractions.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +40,12 @@ class Point:
     def interval(self) -> Interval:
         """Mean accuracy and 95 % interval over episodes."""
         return self.score.interval()
+
+    @property
+    def percent(self) -> tuple[float, float]:
+        """Mean and half-width of the interval in per cent; 0 where it has too few episodes."""
+        mean, ci95 = self.interval
+        return 100 * mean, 0.0 if math.isnan(ci95) else 100 * ci95
 
     @cached_property
     def train_s(self) -> tuple[float, ...]:

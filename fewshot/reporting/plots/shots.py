@@ -63,7 +63,7 @@ def _panel(axes: Axes, facts: FigureData, points: Sequence[Point]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(shots))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda shot, _: f"{shot:g}"))
-    means = [100 * point.interval.mean for point in points]
+    means = [point.percent[0] for point in points]
     percent_limits(axes, min(means), max(means))
     for row in _by_row(points):
         _draw_row(axes, facts, row)
@@ -73,9 +73,7 @@ def _panel(axes: Axes, facts: FigureData, points: Sequence[Point]) -> None:
 def _draw_row(axes: Axes, facts: FigureData, row: Sequence[Point]) -> None:
     mark = facts.marks[row[0].name]
     shots = [shape_of(p.column)[1] for p in row]
-    means = [100 * p.interval.mean for p in row]
-    halves = [100 * p.interval.ci95 for p in row]
-    bars = [0 if half != half else half for half in halves]  # nan: too few episodes for one
+    means, bars = zip(*(point.percent for point in row), strict=True)
     axes.errorbar(shots, means, yerr=bars, fmt="none", ecolor=mark.color, capsize=2.0)
     axes.plot(
         shots,
@@ -93,7 +91,7 @@ def _draw_labels(axes: Axes, facts: FigureData, rows: Sequence[Sequence[Point]])
     assert isinstance(figure, Figure)
     frame = axes.get_window_extent()
     names = [shown_name(row[0].name) for row in rows]
-    last = [(shape_of(row[-1].column)[1], 100 * row[-1].interval.mean) for row in rows]
+    last = [(shape_of(row[-1].column)[1], row[-1].percent[0]) for row in rows]
     at = [axes.transData.transform(point) for point in last]
     heights = [text_size(figure, name)[1] for name in names]
     middles = spread([float(y) for _, y in at], heights, frame.y0 - 4, frame.y1 + 4)

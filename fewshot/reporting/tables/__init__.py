@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fewshot.errors import UserError
-from fewshot.reporting import grid
+from fewshot.reporting.grid import Grid
 from fewshot.reporting.published import published
 from fewshot.reporting.tables import notes
 from fewshot.reporting.tables.columns import (
@@ -17,7 +17,7 @@ from fewshot.reporting.tables.columns import (
     column_to_sort_by,
     columns_of,
 )
-from fewshot.reporting.tables.layout import Layout, Numbers, lay_out, with_published
+from fewshot.reporting.tables.layout import Numbers, lay_out, with_published
 from fewshot.reporting.tables.lines import Line, in_groups, lines_of
 from fewshot.reporting.tables.notes import NOTES
 from fewshot.reporting.tables.records import records, to_csv
@@ -73,24 +73,10 @@ def render(
         ]
     )
     names = sum(name in NAMES for name in chosen)
-    return _as_grid(layout, _headings(groups), footer, form, names, width, colour)
-
-
-def _as_grid(
-    layout: Layout,
-    headings: dict[int, str],
-    footer: str,
-    form: Format,
-    names: int,
-    width: int | None,
-    colour: bool,
-) -> str:
-    parts = (layout.header, layout.lines, footer)
+    grid = Grid(layout.header, layout.lines, footer, layout.styles, _headings(groups))
     if form == "latex":
-        return grid.latex(*parts, names, layout.styles, headings)
-    if form == "md":
-        return grid.markdown(*parts, layout.styles, headings)
-    return grid.text(*parts, width, layout.styles, headings, colour)
+        return grid.latex(names)
+    return grid.markdown() if form == "md" else grid.text(width, colour)
 
 
 def _headings(groups: Mapping[str, Sequence[Line]]) -> dict[int, str]:

@@ -1,1 +1,1 @@
-"""What a benchmark will cost on this machine, before it is run."""
+"""The cost of a benchmark on this machine, before it is run."""

@@ -15,24 +15,15 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 from helpers.paths import SHARED_DATA
+from helpers.records import order_record, variant_record
 from PIL import Image
 
-from fewshot.data.sources import cifar_order
+from fewshot.data.sources import cifar, cifar_order
 from fewshot.data.sources.cifar_order import Cifar100Order
-from fewshot.data.splits import load_split
-from fewshot.data.tiered_classes import tiered_super_categories
+from fewshot.data.splits import load_split, tiered_super_categories
 from fewshot.data.variants import description
-from fewshot.data.variants.description import (
-    SUMMARY_IMAGES,
-    Variant,
-    chosen,
-    class_overlap,
-    describe,
-    known_variants,
-    looks_bgr,
-    record,
-    summarise,
-)
+from fewshot.data.variants.description import Variant, class_overlap, describe, known_variants
+from fewshot.data.variants.summaries import SUMMARY_IMAGES, chosen, looks_bgr, summarise
 from fewshot.episodes.sampling import SPLITS
 
 Classes = dict[str, np.ndarray]  # images_IHWC by class name
@@ -371,7 +362,7 @@ def test_the_nearest_variant_is_the_one_with_most_of_the_pixels(
 
 def test_a_record_is_read_back(tmp_path: Path, pets: Classes, monkeypatch: Any) -> None:
     (tmp_path / "variants").mkdir()
-    text = record(as_store(pets), 'pets, "exact"', ["pets", "animals"])
+    text = variant_record(as_store(pets), 'pets, "exact"', ["pets", "animals"])
     (tmp_path / "variants" / "pets.toml").write_text(text)
     (tmp_path / "variants" / "else.bin").write_bytes(b"\xff")
     monkeypatch.setattr(description, "files", lambda _: tmp_path)
@@ -442,7 +433,7 @@ def small_order() -> tuple[np.ndarray, np.ndarray, Cifar100Order]:
     images[3] = images[1]
     images[7] = images[12]
     images[9] = images[15]
-    order = Cifar100Order(cifar_order.hashes(images), tuple("abcd"), per_class=5)
+    order = Cifar100Order(cifar_order.hashes(images), per_class=5)
     return images, np.repeat([30, 10, 40, 20], 5), order
 
 
@@ -465,6 +456,8 @@ def test_equal_images_of_a_class_come_in_order() -> None:
     rows = order.identify(images, labels)
     assert rows is not None
     assert rows.tolist() == list(range(20))
+    record = np.frombuffer(order_record(images), "<u4")  # as it is written to a file
+    assert record.tolist() == order.hashes_I.tolist()
 
 
 def test_images_that_are_not_of_the_record() -> None:
@@ -494,7 +487,7 @@ def test_the_recorded_order() -> None:
     order = Cifar100Order.load()
     assert order.hashes_I.shape == (60000,)
     assert len(np.unique(order.hashes_I)) == 59974
-    assert list(order.class_names) == sorted(known_variants("cifar-fs")[0].class_sizes)
+    assert list(cifar.class_names()) == sorted(known_variants("cifar-fs")[0].class_sizes)
 
 
 # -- real images
@@ -542,7 +535,7 @@ def test_real_cifar_images_get_their_rows() -> None:
     classes = read_classes("cifar100.zip", CIFAR_CLASSES)
     images, labels = np.concatenate(list(classes.values())), np.repeat(range(7), 600)
     expected = np.concatenate(
-        [order.class_names.index(name) * 600 + np.arange(600) for name in classes]
+        [cifar.class_names().index(name) * 600 + np.arange(600) for name in classes]
     )
     shuffled = np.random.default_rng(0).permutation(len(images))
     rows = order.identify(images[shuffled], labels[shuffled])
