@@ -61,7 +61,7 @@ class Backbone(ABC, nn.Module):  # in this order: `higher` can patch no other
 
     @abstractmethod
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Features z_ID of images x_ICHW."""
+        """Return the features z_ID of images x_ICHW."""
 
 
 class Learner(ABC, nn.Module):  # in this order, as above
@@ -75,16 +75,16 @@ class Learner(ABC, nn.Module):  # in this order, as above
     Config: ClassVar[type]
     trains_on: ClassVar[Literal["episodes", "images", "nothing"]]
     transductive: bool = False
-    """Whether the prediction of one query image may depend on the other query images."""
+    """True if the prediction of one query image may depend on the other query images."""
     views: int = 1
-    """From how many versions of each image (such as its mirror image) it adapts and predicts."""
+    """The versions of each image (such as its mirror image) from which it adapts and predicts."""
     batch_norm: BatchNormMode = "running"
-    """Whose statistics batch norm uses at test: running ones, or an episode's own."""
+    """The statistics that batch norm uses at test: running ones, or an episode's own."""
     differentiable_norm: ClassVar[bool] = False
-    """Whether it needs a backbone with the suite's batch norm: to differentiate a gradient, or to
+    """True if it needs a backbone with the suite's batch norm: to differentiate a gradient, or to
     have the statistics of an episode. Such a backbone must not drop anything at random."""
     label_tied: ClassVar[bool] = False
-    """Whether the head is tied to label positions, so that relabelling changes more than order."""
+    """True if the head is tied to label positions, so that relabelling changes more than order."""
 
     def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
         super().__init__()
@@ -94,15 +94,15 @@ class Learner(ABC, nn.Module):  # in this order, as above
 
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
-        """The scalar that one outer step descends, for a batch of the kind in `trains_on`."""
+        """Return the scalar that an outer step descends, for a batch of the kind in `trains_on`."""
 
     @abstractmethod
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
-        """What the support teaches, as a value; changes nothing, so twice gives the same."""
+        """Return the lesson of the support as a value; changes nothing, so twice gives the same."""
 
     @abstractmethod
     def predict(self, state: Any, query_x_TQCHW: Tensor) -> Tensor:
-        """Logits_TQN of the query images, given what `adapt` returned."""
+        """Return logits_TQN of the query images, given the value that `adapt` returned."""
 
 
 class FeatureLearner(Learner):
@@ -113,7 +113,7 @@ class FeatureLearner(Learner):
     """
 
     def embed(self, x_ICHW: Tensor) -> Tensor:
-        """Features z_ID of images, one image at a time in effect: no image sees another."""
+        """Return the features z_ID of images; no image may change the features of another."""
         return self.backbone(x_ICHW)
 
     def loss(self, batch: Any) -> Tensor:
@@ -131,11 +131,11 @@ class FeatureLearner(Learner):
 
     @abstractmethod
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
-        """`adapt` on features."""
+        """Return the lesson of the support, as `adapt` does, from its features."""
 
     @abstractmethod
     def predict_features(self, state: Any, query_z_TQD: Tensor) -> Tensor:
-        """`predict` on features: logits_TQN."""
+        """Return logits_TQN, as `predict` does, from the features of the query images."""
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Any:
         return self.adapt_features(self.embed_episodes(support_x_TSCHW), support_y_TS, n_way)
@@ -144,7 +144,7 @@ class FeatureLearner(Learner):
         return self.predict_features(state, self.embed_episodes(query_x_TQCHW))
 
     def embed_episodes(self, x_TMCHW: Tensor) -> Tensor:
-        """Features z_TMD of the images of episodes, all embedded together."""
+        """Return the features z_TMD of the images of episodes, all embedded together."""
         return self.embed(x_TMCHW.flatten(0, 1)).unflatten(0, x_TMCHW.shape[:2])
 
 
@@ -152,4 +152,4 @@ class Augment(Protocol):
     """Random changes of a batch of images on its own device, drawn from `generator`."""
 
     def __call__(self, x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
-        """uint8 images in, uint8 images of the same shape out."""
+        """Return uint8 images of the same shape."""

@@ -28,7 +28,7 @@ class Conv4(Backbone):
 
     @dataclass(frozen=True)
     class Config:
-        """filters: channels of each block."""
+        """The options of Conv4; `filters` are the channels of each block."""
 
         filters: int = 64
 
@@ -47,7 +47,7 @@ class Conv4(Backbone):
         )
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Features z_ID of images x_ICHW."""
+        """Return the features z_ID of images x_ICHW."""
         z: Tensor = self.blocks(x_ICHW)
         return z.flatten(1)
 

@@ -38,7 +38,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Normalised images."""
+        """Return the normalised images."""
         if not self.training:
             scale, shift = self._scale_and_shift()
             return torch.addcmul(shift, x_ICHW, scale)
@@ -48,7 +48,7 @@ class BatchNorm(nn.Module):
         return y_ICHW
 
     def max_pooled(self, x_ICHW: Tensor) -> Tensor:
-        """`F.max_pool2d(self(x_ICHW), 2)`, for about half the work.
+        """Return `F.max_pool2d(self(x_ICHW), 2)`, for about half the work.
 
         Scaling by a positive number and pooling commute, so only a quarter of the numbers are
         scaled; a channel with a negative weight is pooled with its sign turned.
@@ -78,7 +78,7 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(x_ICHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Both moments, over images and pixels."""
+        """Return both moments, over images and pixels."""
         return _moments(x_ICHW)
 
     @staticmethod
@@ -88,12 +88,12 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> tuple[tuple[Tensor, Tensor], Any]:
-        """All episodes at once."""
+        """Compute all episodes at once."""
         return Moments.apply(x.movedim(in_dims[0], 0)), (0, 0)
 
     @staticmethod
     def backward(ctx: Any, grad_mean_C: Tensor, grad_var_C: Tensor) -> Tensor:
-        """Of L to the images, differentiable again."""
+        """Return the gradient with respect to the images; it can be differentiated again."""
         x_ICHW, mean_C = ctx.saved_tensors
         return _gradient_of_moments(x_ICHW, mean_C, grad_mean_C, grad_var_C)
 
@@ -108,7 +108,7 @@ class Normalised(torch.autograd.Function):
     def forward(
         x_ICHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The images, and both moments."""
+        """Return the normalised images, and both moments."""
         mean_C, var_C = _moments(x_ICHW)
         scale_C = weight_C * torch.rsqrt(var_C + eps)
         shift_C = bias_C - mean_C * scale_C
@@ -124,7 +124,7 @@ class Normalised(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
-        """All episodes at once."""
+        """Compute all episodes at once."""
         batched = [
             x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
             for x, dim in zip(inputs[:3], in_dims[:3], strict=True)
@@ -135,7 +135,7 @@ class Normalised(torch.autograd.Function):
     def backward(
         ctx: Any, grad_y: Tensor | None, grad_mean_C: Tensor | None, grad_var_C: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, None]:
-        """Of L to images, weight and bias, differentiable again where that is asked for."""
+        """Return the gradients of images, weight and bias, differentiable again if asked for."""
         x_ICHW, weight_C, mean_C, var_C = ctx.saved_tensors
         of_moments = grad_mean_C is not None or grad_var_C is not None
         grad_y, grad_mean_C, grad_var_C = (
@@ -162,7 +162,7 @@ class Normalised(torch.autograd.Function):
 
 
 def _moments(x_ICHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel."""
+    """Return the mean and the biased variance of each channel."""
     if _is_plain(x_ICHW):
         # The first half of PyTorch's own batch norm: a tenth of the time of `torch.var_mean`.
         return torch.batch_norm_update_stats(x_ICHW, None, None, 0.0)
@@ -174,14 +174,14 @@ def _moments(x_ICHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_plain(x_ICHW: Tensor) -> bool:
-    """Whether PyTorch's fused kernels take it and are the faster ones: on a CPU, no `vmap`."""
+    """Say whether PyTorch's fused kernels take these images and are faster: on a CPU, no vmap."""
     return x_ICHW.device.type == "cpu" and x_ICHW.ndim == 4 and x_ICHW.dtype != torch.bfloat16
 
 
 def _gradient_of_moments(
     x_ICHW: Tensor, mean_C: Tensor, grad_mean_C: Tensor, grad_var_C: Tensor
 ) -> Tensor:
-    """dL/dx = dL/dmean / n + dL/dvar * 2 (x - mean) / n."""
+    """Return dL/dx = dL/dmean / n + dL/dvar * 2 (x - mean) / n."""
     n = x_ICHW.numel() // mean_C.numel()
     slope_C = grad_var_C * (2 / n)
     return torch.addcmul(

@@ -1,4 +1,4 @@
-"""In what numbers is computed: bfloat16 in a backbone; float32 as it is, or TF32 by choice."""
+"""The number types of a computation: bfloat16 in a backbone; float32, or TF32 by choice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class Bf16(Backbone):
 
 @contextmanager
 def float32_products(tf32: bool) -> Iterator[None]:
-    """Whether a GPU may round the factors of float32 products and convolutions to TF32 meanwhile.
+    """Let a GPU round the factors of float32 products and convolutions to TF32 meanwhile, or not.
 
     PyTorch's default lets convolutions do so and products not, whatever a table then calls it.
     """

@@ -23,7 +23,7 @@ from fewshot.errors import UserError
 KERNEL = 3
 TILES = (4, 3, 2)
 POINTS = (0, 1, -1, 2, -2)
-"""Of interpolation, and infinity: small integers, for small errors. Larger tiles need more."""
+"""The points of interpolation, beside infinity: small integers, for small errors."""
 
 
 class WinogradConv2d(nn.Module):
@@ -45,7 +45,7 @@ class WinogradConv2d(nn.Module):
 
 
 def use_winograd(module: nn.Module) -> None:
-    """Puts a `WinogradConv2d` with its parameters in the place of each convolution that suits.
+    """Put a `WinogradConv2d` with its parameters in the place of each convolution that suits.
 
     Raises UserError where numba is missing: it compiles the transforms.
     """
@@ -57,7 +57,7 @@ def use_winograd(module: nn.Module) -> None:
 
 
 def _suits(convolution: nn.Conv2d) -> bool:
-    """3x3, stride 1, padding 1, and enough channels to pay for the transforms."""
+    """Say whether it is 3x3, of stride and padding 1, with channels that pay for the transforms."""
     c = convolution
     plain = c.dilation == (1, 1) and c.groups == 1 and c.padding_mode == "zeros"
     geometry = (c.kernel_size, c.stride, c.padding) == ((KERNEL, KERNEL), (1, 1), (1, 1))
@@ -69,7 +69,7 @@ class Winograd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_ICHW: Tensor, weight_OCKK: Tensor) -> Tensor:
-        """Both to the points, multiplied there, and back."""
+        """Take images and kernels to the points, multiply there, and take the products back."""
         x = x_ICHW.permute(0, 2, 3, 1)
         images, height, width, _ = x.shape
         m = tile_edge(height, width)
@@ -89,7 +89,7 @@ class Winograd(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor, Tensor]:
-        """The same steps backwards, each matrix turned over."""
+        """Take the steps of `forward` backwards, each matrix transposed."""
         x_PRC, weight_POC = ctx.saved_tensors
         m, images, height, width, rows, columns = ctx.geometry
         n = m + KERNEL - 1
@@ -117,13 +117,13 @@ class Winograd(torch.autograd.Function):
 
 
 def tile_edge(height: int, width: int) -> int:
-    """Edge m of the tiles that cover such an image with the fewest multiplications."""
+    """Return the edge m of the tiles that cover such an image with the fewest multiplications."""
     return min(TILES, key=lambda m: (-(-height // m)) * (-(-width // m)) * (m + 2) ** 2)
 
 
 @functools.cache
 def matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A^T (m, n), G (n, 3) and B^T (n, n) of F(m, 3), by Toom and Cook's interpolation.
+    """Return A^T (m, n), G (n, 3) and B^T (n, n) of F(m, 3), by Toom and Cook's interpolation.
 
     A filter g of 3 numbers over n numbers d gives m: `A^T ((G g) * (B^T d))`. Of images, each
     matrix is applied to rows and columns.
@@ -142,7 +142,7 @@ def matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _powers(points: np.ndarray, degree: int) -> np.ndarray:
-    """Values of 1, x, x^2 ... at the points; at infinity only the last counts."""
+    """Return the values of 1, x, x^2 ... at the points; at infinity only the last counts."""
     return np.vstack([np.vander(points, degree, increasing=True), np.eye(degree)[-1]])
 
 
@@ -150,25 +150,25 @@ def _powers(points: np.ndarray, degree: int) -> np.ndarray:
 
 
 def _tiles(x_IHWC: Tensor, edge: int, step: int, rows: int, columns: int) -> Tensor:
-    """Pixel (a, b) of every tile: tiles of `edge` pixels, `step` pixels apart."""
+    """Return pixel (a, b) of every tile: tiles of `edge` pixels, `step` pixels apart."""
     i, h, w, c = x_IHWC.stride()
     shape = (edge, edge, len(x_IHWC), rows, columns, x_IHWC.shape[-1])
     return x_IHWC.as_strided(shape, (h, w, i, step * h, step * w, c))
 
 
 def _grid(x_PRC: Tensor, images: int, rows: int, columns: int) -> Tensor:
-    """Point (a, b) of every tile."""
+    """Return point (a, b) of every tile."""
     n = round(len(x_PRC) ** 0.5)
     return x_PRC.view(n, n, images, rows, columns, -1)
 
 
 def _by_element(weight_KKOC: Tensor) -> Tensor:
-    """Element (a, b) of every kernel: what is an image elsewhere is an output channel here."""
+    """Return element (a, b) of every kernel; output channels stand where images do elsewhere."""
     return weight_KKOC[:, :, :, None, None]
 
 
 def _points(matrix: np.ndarray, grid: Tensor) -> Tensor:
-    """The grid at the points: (P, R, C)."""
+    """Return the grid at the points: (P, R, C)."""
     n = len(matrix)
     x = grid.new_empty(n, n, *grid.shape[2:])
     _sandwich(matrix, grid, x)
@@ -179,7 +179,7 @@ def _points(matrix: np.ndarray, grid: Tensor) -> Tensor:
 
 
 def _sandwich(matrix: np.ndarray, source: Tensor, target: Tensor, add: bool = False) -> None:
-    """`target = matrix @ source @ matrix.T` over the first two axes of both grids.
+    """Let `target = matrix @ source @ matrix.T` over the first two axes of both grids.
 
     With `add` it is added to what the target holds.
     """
@@ -199,14 +199,14 @@ MOST = max(TILES) + KERNEL - 1
 
 
 def _flat(grid: Tensor) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The memory from a grid's first element to its last, and the strides in it."""
+    """Return the memory from a grid's first element to its last, and the strides in it."""
     size = 1 + sum((n - 1) * step for n, step in zip(grid.shape, grid.stride(), strict=True))
     return grid.detach().as_strided((size,), (1,)).numpy(), grid.stride()
 
 
 @functools.cache
 def _kernel() -> Callable[..., None]:
-    """`_sandwich` on flat memory, compiled; PyTorch's own operations take three times as long."""
+    """Return `_sandwich` on flat memory, compiled: PyTorch's own takes three times as long."""
     try:
         import numba
     except ImportError as error:
@@ -254,7 +254,7 @@ def _kernel() -> Callable[..., None]:
 
 
 def _combine(weights, edge, source, start, step, target, at, size, add):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """`target[at:]` becomes the weighted sum of `edge` stretches of `source`; `size` numbers each.
+    """Let `target[at:]` be the weighted sum of `edge` stretches of `source`; `size` numbers each.
 
     One loop over all of them, unused ones with weight 0, so that the compiler makes vectors of it.
     """

@@ -1,1 +1,1 @@
-"""Which images an episode has, and those images on a device."""
+"""Episodes: the images that each one has, and those images on a device."""

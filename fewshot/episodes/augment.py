@@ -13,12 +13,12 @@ JITTER = 0.4
 
 
 def none(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
-    """The images as they came."""
+    """Return the images as they came."""
     return x_IHWC
 
 
 def crop_padding(image_size: int) -> int:
-    """Zeros added on each side before the crop: 4 up to 32 pixels, else 8 (Lee et al., 2019)."""
+    """Return the zeros to add on each side: 4 up to 32 pixels, else 8 (Lee et al., 2019)."""
     return 4 if image_size <= 32 else 8
 
 
@@ -36,7 +36,7 @@ def crop_flip(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop_flip_jitter(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
-    """`crop_flip`, then brightness, contrast and saturation each scaled by U(0.6, 1.4).
+    """Apply `crop_flip`, then scale brightness, contrast and saturation each by U(0.6, 1.4).
 
     x_IHWC: uint8 RGB (I, H, W, 3), square images; the result has the same shape and type.
     The training recipe of "Meta-Learning with Differentiable Convex Optimization" (Lee et al.,
@@ -53,13 +53,13 @@ def crop_flip_jitter(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
 
 
 AUGMENTS = {"none": none, "crop_flip": crop_flip, "crop_flip_jitter": crop_flip_jitter}
-"""Name in benchmarks -> `Augment`."""
+"""The `Augment` of each name in benchmarks."""
 
 
 def _crop_flip_at(
     x_IHWC: Tensor, pad: int, top_I: Tensor, left_I: Tensor, mirrored_I: Tensor
 ) -> Tensor:
-    """Each image padded by `pad`, cropped from (top, left), and mirrored where `mirrored_I`."""
+    """Return each image padded, cropped from (top, left), and mirrored where `mirrored_I`."""
     n_images, height, width, n_channels = x_IHWC.shape
     device = x_IHWC.device
     # All images, and all of them mirrored: a mirrored crop is one from the other side of those.
@@ -67,12 +67,12 @@ def _crop_flip_at(
     padded_height, padded_width = padded.shape[1:3]
     image_I = torch.arange(n_images, device=device) + n_images * mirrored_I
     left_I = torch.where(mirrored_I, 2 * pad - left_I, left_I)
-    row_IH = (image_I * padded_height + top_I)[:, None] + torch.arange(height, device=device)
-    # A row of a crop lies in one piece, so that it can be copied whole: as one of the (overlapping)
+    line_IH = (image_I * padded_height + top_I)[:, None] + torch.arange(height, device=device)
+    # A line of a crop lies in one piece and can be copied whole: as one of the (overlapping)
     # lines that start at each pixel.
     n_lines = max(padded[..., 0].numel() - width + 1, 0)
     lines = padded.flatten().as_strided((n_lines, width * n_channels), (n_channels, 1))
-    chosen = lines.index_select(0, (row_IH * padded_width + left_I[:, None]).flatten())
+    chosen = lines.index_select(0, (line_IH * padded_width + left_I[:, None]).flatten())
     return chosen.view(x_IHWC.shape)
 
 
@@ -93,6 +93,6 @@ def _jitter(
 
 
 def _grey(x_IHWC: Tensor) -> Tensor:
-    """ITU-R 601 luma of RGB pixels, (I, H, W, 1), as Pillow and torchvision weigh it."""
+    """Return the ITU-R 601 luma of RGB pixels, (I, H, W, 1), as Pillow and torchvision weigh it."""
     red, green, blue = (x_IHWC[..., i : i + 1] for i in range(3))
     return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -1,4 +1,4 @@
-"""Which classes and which images make an episode or a batch, as integers.
+"""Draws of episodes and batches: their classes and images, as integers.
 
 Every function here is a pure function of its arguments, in numpy alone. Random order comes from
 sorting the raw 64-bit output of PCG64: numpy promises that stream for ever, while it reserves the
@@ -70,7 +70,7 @@ def draw_episode(
     class_sizes: Sequence[int] | np.ndarray,
     shape: EpisodeShape,
 ) -> Episode:
-    """Episode number `index` of a split: depends on these arguments and on nothing else.
+    """Return episode number `index` of a split: these arguments alone decide which it is.
 
     Each class is put in one random order; the support is its first `n_shot` images, the queries
     are taken from its end. So the 1-shot support lies inside the 5-shot one, and the queries are
@@ -103,7 +103,7 @@ def draw_episode(
 def draw_disjoint_episodes(
     seed: int, split: Split, class_sizes: Sequence[int] | np.ndarray, shape: EpisodeShape
 ) -> list[Episode]:
-    """Episodes of a split that share no image, as many as there are images for.
+    """Return episodes of a split that share no image, as many as there are images for.
 
     An interval over them says how far a mean would move with other *images*, where episodes that
     draw the same images again and again cannot ("Oops, I Sampled it Again", Lafargue et al., TMLR
@@ -157,7 +157,7 @@ def _pass(seed: int, number: int, n_images: int) -> np.ndarray:
 
 
 def episodes_digest(episodes: Iterable[Episode]) -> str:
-    """A hash of a list of episodes: equal digests mean the same images in the same places."""
+    """Return a hash of episodes: equal ones mean the same images in the same places."""
     digest = sha256()
     for episode in episodes:
         for part in episode:
@@ -170,7 +170,7 @@ def _permutation(bits: np.random.PCG64, n: int) -> np.ndarray:
 
 
 def _lowest(draws: np.ndarray, count: int) -> np.ndarray:
-    """The places of the `count` lowest of many random draws, in their order.
+    """Return the places of the `count` lowest of many random draws, in their order.
 
     Only draws below a limit that about twice as many keep are sorted, so that an episode of large
     classes costs no more than one of small ones.

@@ -1,4 +1,4 @@
-"""Indices to tensors on a device."""
+"""Episodes from image indices to tensors on a device."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from fewshot.episodes.source import EpisodeSource
 from fewshot.protocols import Augment, EpisodeBatch
 
 MAPPED_BYTES = 1 << 16
-"""What Linux maps around each page that is read, if the file is in its cache: fault-around."""
+"""Bytes that Linux maps around each page that is read from its cache: fault-around."""
 
 
 class EpisodeIndices(NamedTuple):

@@ -1,4 +1,4 @@
-"""A pausable wall clock, split into the parts of training, and who else used the processors."""
+"""A pausable wall clock for the parts of a training, and the use of the processors meanwhile."""
 
 import time
 from collections import deque
@@ -11,13 +11,14 @@ import torch
 
 from fewshot import machine
 
-FEWEST_S = 0.2  # over less, the system's hundredths of a second do not tell who used them
+FEWEST_S = 0.2
+"""Over less, the system's hundredths of a second do not tell who used the processors."""
 PARTS = ("data", "forward", "backward", "optimizer")
 
 
 @dataclass(frozen=True)
 class Use:
-    """Who used the processors over some time.
+    """The use of the processors over some time.
 
     cpu_s: processor seconds of this process, all its threads together. others: share of the
     machine's processor time that went to anyone else, in 0..1; None where the system doesn't
@@ -30,7 +31,7 @@ class Use:
 
 @dataclass
 class _Sums:
-    """Seconds: counted (total_s, and of the parts), warm-up, and of processors in the former."""
+    """Seconds of a clock: total_s and its parts, warm-up, and processor seconds in total_s."""
 
     total_s: float = 0.0
     warmup_s: float = 0.0
@@ -54,15 +55,15 @@ class Clock:
         self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
 
     def state_dict(self) -> dict[str, Any]:
-        """What it has counted, once it stands still."""
+        """Return the sums counted, once the clock stands still."""
         return asdict(self._sums)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what another clock had counted."""
+        """Go on from the sums of another clock."""
         self._sums = _Sums(**state)
 
     def now(self) -> float:
-        """Monotonic seconds once the device has finished what was queued."""
+        """Return monotonic seconds once the device has finished what was queued."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
@@ -85,7 +86,7 @@ class Clock:
 
     @property
     def use(self) -> Use:
-        """Who used the processors while the clock ran, once it stands still."""
+        """The use of the processors while the clock ran, once it stands still."""
         sums = self._sums
         if sums.total_s < FEWEST_S or not sums.machine_s:
             return Use(sums.cpu_s, None)
@@ -143,7 +144,7 @@ class Clock:
             self._sums.parts[name] += time.perf_counter() - began
 
     def _book_events(self) -> None:
-        """Those that the GPU has passed; none is waited for."""
+        """Book the parts whose events the GPU has passed, and wait for none."""
         while self._events and self._events[0][2].query():
             name, start, end = self._events.popleft()
             self._sums.parts[name] += start.elapsed_time(end) / 1000

@@ -16,7 +16,7 @@ ADAM_BETAS_BESIDE_MUON = (0.9, 0.95)
 
 
 class Optimizer(Protocol):
-    """What the outer loop asks of an optimiser; PyTorch's own have it."""
+    """The parts of an optimiser that the outer loop calls; PyTorch's own have them."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -29,14 +29,14 @@ class Optimizer(Protocol):
         """Change the parameters by their gradients."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers of earlier steps."""
+        """Return the memory of earlier steps."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what another of its kind remembered."""
+        """Go on from the memory of another of its kind."""
 
 
 def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> Optimizer:
-    """The recipe's optimiser of the parameters that are to be trained."""
+    """Return the recipe's optimiser of the parameters that are to be trained."""
     trained = [p for p in parameters if p.requires_grad]
     decay = recipe.weight_decay
     kinds: dict[str, Callable[[], Optimizer]] = {
@@ -51,7 +51,7 @@ def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> Optimizer:
 
 
 def _fuses(parameters: list[Tensor]) -> bool:
-    """Whether PyTorch has one kernel for the whole step: the same numbers, in less time."""
+    """Say whether PyTorch has one kernel for the whole step: the same numbers, in less time."""
     return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
 
 
@@ -85,7 +85,7 @@ class Muon:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Of both optimisers."""
+        """The groups of both optimisers."""
         return [group for inner in self._inner for group in inner.param_groups]
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -104,19 +104,19 @@ class Muon:
             inner.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """What both optimisers remember."""
+        """Return the memory of both optimisers."""
         return {"inner": [inner.state_dict() for inner in self._inner]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what another of its kind remembered."""
+        """Go on from the memory of another of its kind."""
         for inner, state in zip(self._inner, state_dict["inner"], strict=True):
             inner.load_state_dict(state)
 
 
 def _as_matrix(x: Tensor, kernel: Tensor) -> Tensor:
-    """A kernel (or its gradient) as a matrix, a row for each channel it makes.
+    """Return a kernel (or its gradient) as a matrix, a line for each channel it makes.
 
-    In the order in which the kernel's numbers lie in memory, so that no copy is made of it.
+    The order is that of the kernel's numbers in memory, so that no copy is made of it.
     """
     if kernel.is_contiguous(memory_format=torch.channels_last):
         x = x.permute(0, 2, 3, 1)
@@ -124,7 +124,7 @@ def _as_matrix(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def lr_factor(recipe: Recipe, progress: float) -> float:
-    """The learning rate over its peak, at this share of the budget."""
+    """Return the learning rate over its peak, at this share of the budget."""
     if recipe.schedule == "constant":
         return 1.0
     warmup = recipe.warmup if recipe.schedule == "one_cycle" else 0.0

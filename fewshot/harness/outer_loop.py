@@ -171,8 +171,8 @@ def _loss_of(learner: Learner, recipe: Recipe, device: torch.device) -> Callable
     """
     if not recipe.compile:
         return learner.loss
-    mode = "reduce-overhead" if device.type == "cuda" else "default"
-    compiled: Callable[[Batch], Tensor] = torch.compile(learner.loss, dynamic=False, mode=mode)
+    how = "reduce-overhead" if device.type == "cuda" else "default"
+    compiled: Callable[[Batch], Tensor] = torch.compile(learner.loss, dynamic=False, mode=how)
     return compiled
 
 

@@ -1,4 +1,4 @@
-"""What the harness obeys: how a learner is trained, and on which episodes it is scored."""
+"""The settings of the harness: how a learner is trained, and on which episodes it is scored."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -51,9 +51,9 @@ class Recipe:
     """Smaller images at the start (progressive resolution): pairs of a share of the budget and the
     edge in pixels to which images are resized until then; after the last of them, full size."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Of the backbone, the rest is float32; `tf32` rounds the factors of all products, on a GPU."""
+    """The backbone's; the rest is float32. `tf32` rounds the factors of all products, on a GPU."""
     compile: bool = option(False, added_later=True)
-    """Whether the training step is compiled (torch.compile; needs a C++ compiler on a CPU)."""
+    """Compile the training step (torch.compile; needs a C++ compiler on a CPU)."""
     convolutions: Literal["direct", "winograd"] = option("direct", added_later=True)
     """How 3x3 convolutions are computed: `winograd` takes fewer multiplications, in float32 on a
     CPU (needs numba: the extra `winograd`), and rounds a little differently."""
@@ -74,7 +74,7 @@ class Recipe:
     val_n_shot: Count = 5
     val_n_query: Count = 15
     select: Literal["best", "last"] = "best"
-    """Which weights are kept: those of the best validation, or the last ones."""
+    """The weights that are kept: those of the best validation, or the last ones."""
 
     def __post_init__(self) -> None:
         if [share for share, _ in self.image_sizes] != sorted(dict(self.image_sizes)):
@@ -95,7 +95,7 @@ class Recipe:
         return replace(self, precision="fp32", convolutions="direct")
 
     def edge_at(self, progress: float, full: int) -> int:
-        """Edge in pixels of the training images at this share of the budget; `full` is theirs."""
+        """Return the edge in pixels of training images at this share of the budget."""
         return next((edge for until, edge in self.image_sizes if progress < until), full)
 
     @property

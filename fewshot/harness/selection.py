@@ -1,4 +1,4 @@
-"""The curve of a training, the weights it keeps, and what becomes of a loss that explodes."""
+"""The curve of a training, the weights it keeps, and its end by a loss that explodes."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -8,17 +8,13 @@ import torch
 from torch import Tensor, nn
 
 Weights = dict[str, Any]
-
-
 EXPLODED = 1e4  # a loss above this is as lost as one that is not a number
-
-
 GPU_CHECK_EVERY = 50  # steps, after which a loss has come from a GPU without anyone waiting for it
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A validation: what had been spent until then, and what it gave (accuracy in 0..1)."""
+    """A validation: the steps, seconds and images until then, and its accuracy in 0..1."""
 
     step: int
     seconds: float
@@ -52,26 +48,26 @@ class Kept:
         self._best_point: CurvePoint | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The curve, and both copies."""
+        """Return the curve and both copies."""
         best = self.curve.index(self._best_point) if self._best_point else None
-        curve = curve_rows(self.curve)
+        curve = plain_curve(self.curve)
         return {"curve": curve, "last": self._last, "best": self._best, "best_point": best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from those of an earlier run."""
-        self.curve[:] = [CurvePoint(**row) for row in state["curve"]]
+        """Go on from the curve and copies of an earlier run."""
+        self.curve[:] = [CurvePoint(**point) for point in state["curve"]]
         self._last, self._best, best = state["last"], state["best"], state["best_point"]
         self._best_point = None if best is None else self.curve[best]
 
     def add(self, point: CurvePoint, learner: nn.Module) -> None:
-        """A validation of the learner as it is now."""
+        """Add a validation of the learner as it is now."""
         self.curve.append(point)
         self._last = _snapshot(learner)
         if self._best_point is None or point.val_accuracy > self._best_point.val_accuracy:
             self._best, self._best_point = self._last, point
 
     def check(self, losses: Iterable[tuple[int, Tensor]]) -> None:
-        """Raises DivergedError if the loss of a step is no number, or beyond all measure."""
+        """Raise DivergedError if the loss of a step is no number, or beyond all measure."""
         for step, loss in losses:
             value = loss.item()
             if not abs(value) < EXPLODED:
@@ -79,7 +75,7 @@ class Kept:
                 raise DivergedError(value, step, good_step, self._last, self.curve)
 
     def select(self, learner: nn.Module, which: str, step: int) -> int:
-        """Give the learner the weights of the best validation, or leave the last; their step."""
+        """Give the learner the best validation's weights, or leave the last; return their step."""
         if which == "last" or self._best_point is None:
             return step
         learner.load_state_dict(self._best)
@@ -87,16 +83,16 @@ class Kept:
 
 
 class Losses:
-    """Losses to look at; a GPU's are sent for, and looked at some steps later."""
+    """The losses of a training; a GPU's are sent for, and looked at some steps later."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._sent: tuple[int, Tensor, torch.cuda.Event] | None = None
         self.latest: list[tuple[int, Tensor]] = []
-        """That of the step before, for whoever can wait for it."""
+        """The loss of the step before, for whoever can wait for it."""
 
     def arrived(self, step: int, loss: Tensor) -> list[tuple[int, Tensor]]:
-        """Those that can be looked at without waiting, each with its step."""
+        """Return the losses that can be looked at without waiting, each with its step."""
         self.latest = [(step, loss.detach())]
         if self._device.type == "cpu":
             return [(step, loss)]
@@ -112,6 +108,6 @@ def _snapshot(learner: nn.Module) -> Weights:
     return {key: value.detach().clone() for key, value in learner.state_dict().items()}
 
 
-def curve_rows(curve: list[CurvePoint]) -> list[dict[str, Any]]:
-    """The curve as plain rows."""
+def plain_curve(curve: list[CurvePoint]) -> list[dict[str, Any]]:
+    """Return the curve as plain dicts."""
     return [asdict(point) for point in curve]

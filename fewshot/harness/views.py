@@ -35,11 +35,7 @@ class View:
 
 
 def view_of(
-    learner: Learner,
-    source: EpisodeSource,
-    images: Images,
-    scoring: Scoring,
-    augment: Augment,
+    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
 ) -> View:
     """Return the view that a learner needs: of features if its backbone is frozen at test."""
     if isinstance(learner, FeatureLearner):
@@ -54,7 +50,7 @@ def _feature_view(
     scoring: Scoring,
     augment: Augment,
 ) -> View:
-    """Each image of the split is embedded once, and once more for each augmented copy."""
+    """Return the view of an embedded split: once, and once more for each augmented copy."""
     indices_I = source.indices
 
     def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
@@ -79,11 +75,7 @@ def _feature_view(
 
 
 def _image_view(
-    learner: Learner,
-    source: EpisodeSource,
-    images: Images,
-    scoring: Scoring,
-    augment: Augment,
+    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
 ) -> View:
     generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
 

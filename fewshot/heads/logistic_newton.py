@@ -25,10 +25,10 @@ errors. It moves support logits by less than this share of c * ||z||^2."""
 MAX_CG_STEPS = 40
 """Beyond these, the exact step is cheaper. Most episodes take 3 to 15."""
 FORCING = 0.1
-"""How closely to solve for a step: to this share, times the length of the gradient below 1."""
+"""A step is solved to this share of the gradient, times its length where that is below 1."""
 MAX_HALVINGS = 40
 ARMIJO = 1e-4
-"""Of the decrease that the gradient promises, the share a step must give (Armijo, 1966)."""
+"""The share of the promised decrease that a step must give (Armijo, 1966)."""
 EPS = torch.finfo(torch.float64).eps
 NOISE = 10.0
 """A gradient this many times as long as rounding makes it, and no longer halved by a step, is as
@@ -83,7 +83,7 @@ class _Step(NamedTuple):
 def solve(
     z_TSD: Tensor, target_TSN: Tensor, c: float, tolerance: float, max_iterations: int
 ) -> tuple[Tensor, Tensor, int]:
-    """Coefficients coef_TSN and bias_TN, and how many episodes did not converge.
+    """Return the coefficients coef_TSN and bias_TN, and how many episodes did not converge.
 
     z_TSD: features in float64; centred ones converge faster. target_TSN: one-hot labels.
     """
@@ -142,7 +142,7 @@ def _descent(now: _Problems, c: float) -> _Descent:
 def _rounding(
     now: _Problems, c: float, p_TSN: Tensor, bend_TSN: Tensor, curvature_TN: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Noise_T and slack_T of `_Descent`, from the size of the terms that each number sums up."""
+    """Return noise_T and slack_T of `_Descent`, from the terms that each number sums up."""
     length_TS1 = _squares(now).sqrt()
     logits_TSN = length_TS1 * (length_TS1 * now.coef_TSN).norm(dim=1, keepdim=True)
     logits_TSN = logits_TSN + now.logits_TSN.abs() + now.bias_TN.abs().unsqueeze(1)
@@ -153,18 +153,18 @@ def _rounding(
 
 
 def _direction(now: _Problems, down: _Descent, c: float) -> _Step:
-    """A step that nearly solves Hessian @ step = down, for each episode."""
+    """Return a step that nearly solves Hessian @ step = down, for each episode."""
     step = _Step(*map(torch.empty_like, (now.coef_TSN, now.bias_TN, now.coef_TSN, now.hard_T)))
-    for mask_T, method in ((~now.hard_T, _truncated_step), (now.hard_T, _exact_step)):
+    for mask_T, step_of in ((~now.hard_T, _truncated_step), (now.hard_T, _exact_step)):
         if mask_T.any():
-            part = method(_Problems(*_pick(now, mask_T)), _Descent(*_pick(down, mask_T)), c)
+            part = step_of(_Problems(*_pick(now, mask_T)), _Descent(*_pick(down, mask_T)), c)
             for whole, values in zip(step, part, strict=True):
                 whole[mask_T] = values
     return step
 
 
 def _truncated_step(now: _Problems, down: _Descent, c: float) -> _Step:
-    """By conjugate gradients, cut short (Dembo and Steihaug, 1983).
+    """Return a step by conjugate gradients, cut short (Dembo and Steihaug, 1983).
 
     The Hessian takes (U, u) to (U + c V, c sum over s of V), with V = p * (f - sum over n of p f)
     and f = gram U + u the change of the logits.
@@ -204,10 +204,11 @@ def _truncated_step(now: _Problems, down: _Descent, c: float) -> _Step:
 
 
 def _exact_step(now: _Problems, down: _Descent, c: float) -> _Step:
-    """By N+1 Cholesky factorisations (Rasmussen and Williams, 2006, algorithm 3.3), with a bias.
+    """Return an exact step, by N+1 Cholesky factorisations.
 
-    Let E_n = (gram + 1/(c p_n))^-1 for class n, with c p_n a diagonal, and g = sum of p f over n,
-    f as above. Then U_n = r_n - E_n (gram r_n + u_n - g), where g and u follow from
+    It is algorithm 3.3 of Rasmussen and Williams (2006), with a bias. Let for class n
+    E_n = (gram + 1/(c p_n))^-1, with c p_n a diagonal, and g = sum of p f over n, with f as in
+    `_truncated_step`. Then U_n = r_n - E_n (gram r_n + u_n - g), where g and u follow from
     sum over n of p_n (f_n - g) = 0 and sum over s of (r_n - U_n) = the bias' negative gradient.
     """
     root_TNS = (c * down.p_TSN.mT).clamp(min=1e-100).sqrt()
@@ -235,7 +236,7 @@ def _exact_step(now: _Problems, down: _Descent, c: float) -> _Step:
 
 
 def _search(now: _Problems, down: _Descent, c: float, step: _Step) -> _Problems:
-    """Each episode moved by the longest of 1, 1/2, 1/4, ... of its step that descends enough."""
+    """Move each episode by the longest of 1, 1/2, 1/4, ... of its step that descends enough."""
     before_T = _objective(now, c)
     promised_T = _dot(down.gram_coef_TSN, step.coef_TSN) + _dot(down.bias_TN, step.bias_TN)
     length_T = torch.ones_like(before_T)
@@ -268,12 +269,12 @@ def _pick(tensors: tuple[Tensor, ...], mask_T: Tensor) -> tuple[Tensor, ...]:
 
 
 def _squares(now: _Problems) -> Tensor:
-    """Squared lengths of the features, (T, S, 1)."""
+    """Return the squared lengths of the features, (T, S, 1)."""
     return now.gram_TSS.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
 
 
 def _centred(x_TN: Tensor) -> Tensor:
-    """The bias without its mean, which changes no probability: rounding would let it grow."""
+    """Return the bias without its mean: it changes no probability, but rounding lets it grow."""
     return x_TN - x_TN.mean(-1, keepdim=True)
 
 

@@ -11,14 +11,14 @@ from fewshot.heads.support import at_least_float32
 
 
 def class_means(z_TSD: Tensor, y_TS: Tensor, n_way: int) -> Tensor:
-    """The mean feature of each class of each episode, prototypes_TND; shots may be unequal.
+    """Return the mean feature of each class, prototypes_TND; shots may be unequal.
 
     prototypes[t, n] = mean of z[t, s] over the s with y[t, s] = n (Snell, Swersky and Zemel,
     "Prototypical Networks for Few-shot Learning", 2017, equation 1). Differentiable.
 
     z_TSD: features. y_TS: integer labels 0 .. n_way-1.
     Half-precision features give float32 prototypes, also under autocast; others keep their type.
-    A class without a row gives nan: to look for one would stall a GPU at every training step.
+    A class without support gives nan: to look for one would stall a GPU at every training step.
     """
     z_TSD = at_least_float32(z_TSD)
     member_TSN = one_hot(y_TS, n_way).to(z_TSD.dtype)
@@ -28,7 +28,7 @@ def class_means(z_TSD: Tensor, y_TS: Tensor, n_way: int) -> Tensor:
 
 
 def squared_euclidean_logits(query_z_TQD: Tensor, prototypes_TND: Tensor) -> Tensor:
-    """Logits_TQN = -||q - p||^2, of each query feature q and prototype p. Differentiable.
+    """Return logits_TQN = -||q - p||^2 of each query feature q and prototype p. Differentiable.
 
     The distance is *squared*, as in the code of Snell et al. (2017), and neither halved, divided
     by D nor multiplied by a temperature. A query on its prototype may come out a rounding error

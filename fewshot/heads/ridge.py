@@ -11,7 +11,7 @@ from fewshot.heads.support import at_least_float32, check_finite
 
 
 def fit(support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int, penalty: float | Tensor) -> Tensor:
-    """The weights_TDN that minimise ||Z W - Y||^2 + penalty ||W||^2; differentiable.
+    """Return the weights_TDN that minimise ||Z W - Y||^2 + penalty ||W||^2; differentiable.
 
     support_z_TSD: features, no intercept is added. support_y_TS: integer labels 0 .. n_way-1.
     By Cholesky on S equations where S < D, W = Z' (Z Z' + penalty I)^-1 Y, else on D equations,
@@ -36,7 +36,7 @@ def fit(support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int, penalty: float 
 
 
 def logits(weights_TDN: Tensor, query_z_TQD: Tensor) -> Tensor:
-    """Logits_TQN = z W of query features, at least float32."""
+    """Return logits_TQN = z W of query features, at least float32."""
     with torch.autocast(query_z_TQD.device.type, enabled=False):
         return at_least_float32(query_z_TQD) @ weights_TDN
 

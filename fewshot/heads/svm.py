@@ -56,7 +56,7 @@ def fit(
     max_steps: int = 40,
     fixed_steps: int | None = None,
 ) -> Dual:
-    """The dual solution of each episode with a linear kernel; alpha is differentiable in z.
+    """Return the dual solution of each episode with a linear kernel; alpha is differentiable in z.
 
     tolerance: on `Dual.error_T`, at which the entries at their bound are told from the free ones,
     and the rest is solved exactly. fixed_steps: take as many, and no exact solution (Lee et al.
@@ -91,7 +91,7 @@ def fit(
 
 
 def logits(alpha_TSN: Tensor, support_z_TSD: Tensor, query_z_TQD: Tensor) -> Tensor:
-    """Logits_TQN = sum over s of alpha_s <z_s, z_q>, at least float32."""
+    """Return logits_TQN = sum over s of alpha_s <z_s, z_q>, at least float32."""
     with torch.autocast(query_z_TQD.device.type, enabled=False):
         support_z_TSD, query_z_TQD = map(at_least_float32, (support_z_TSD, query_z_TQD))
         return query_z_TQD @ (support_z_TSD.mT @ alpha_TSN)
@@ -119,7 +119,7 @@ class _Solution(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_TSN: Tensor, *unused: Any) -> tuple[Tensor, None, None]:
-        """With G the map from a disturbance h of the conditions to alpha's change, it is G grad.
+        """Return G grad, with G the map from a disturbance of the conditions to alpha's change.
 
         A change dK of the kernel disturbs them by -dK alpha, and G is symmetric.
         """
@@ -147,7 +147,7 @@ class _System(NamedTuple):
         return _System(inverse_TNSS, torch.linalg.cholesky(inverse_TNSS.sum(1)))
 
     def solve(self, right_TSN: Tensor) -> tuple[Tensor, Tensor]:
-        """X and v with (B + diag(d_m)) x_m + v = right_m, and the sum of x over classes 0."""
+        """Return X and v with (B + diag(d_m)) x_m + v = right_m; the sum of x over classes is 0."""
         free_TSN = self._each(right_TSN)
         shared_TS1 = torch.cholesky_solve(free_TSN.sum(-1, keepdim=True), self.factor_TSS)
         return self._each(right_TSN - shared_TS1), shared_TS1
@@ -174,11 +174,11 @@ class _Point(NamedTuple):
 def _interior_point(
     kernel_TSS: Tensor, target_TSN: Tensor, options: Options
 ) -> tuple[Tensor, Tensor, Tensor, int]:
-    """Alpha, the ratio of multipliers to slacks, the error, and the number of steps."""
+    """Return alpha, the ratio of multipliers to slacks, the error, and the number of steps."""
     c, ridge, tolerance, max_steps, fixed_steps = options
 
     def residual(point: _Point) -> Tensor:
-        """How far stationarity is off."""
+        """Return how far stationarity is off."""
         slope_TSN = kernel_TSS @ point.alpha_TSN + ridge * point.alpha_TSN - target_TSN
         return slope_TSN + point.force_TSN + point.shared_TS1
 
@@ -189,7 +189,7 @@ def _interior_point(
         return torch.maximum(gap_T, residual(point).abs().amax((1, 2)) / term_T)
 
     def moved(point: _Point, going_T: Tensor) -> _Point:
-        """A step on, but for episodes that are done: they stand still."""
+        """Return the next point; episodes that are done stand still."""
         system = _System.of(kernel_TSS, point.ratio(), ridge)
         direction = _corrected_direction(point, system, residual(point))
         reach_T11 = STEP * _reach(point, direction)
@@ -220,8 +220,8 @@ def _interior_point(
 
 
 class _Exact(NamedTuple):
-    """Alpha, the ratio of multipliers to slacks (0 or the largest), what is left of the residual,
-    and whether every entry is on the right side.
+    """A solution: alpha, its ratios of multiplier to slack (0 or the largest), the residual that
+    is left, and for each episode if every entry is on the right side.
     """
 
     alpha_TSN: Tensor
@@ -238,7 +238,7 @@ def _exact(
     ridge: float,
     term_T: Tensor,
 ) -> _Exact:
-    """The solution with entries held at their bound, or free, as `point` has them.
+    """Return the solution with entries held at their bound, or free, as `point` has them.
 
     An entry that comes out on the wrong side changes sides, and again, a few times.
     """
@@ -267,7 +267,7 @@ def _exact(
 
 
 def _start(c: float, target_TSN: Tensor) -> _Point:
-    """Strictly inside: half of c for the right class, the rest shared by the others."""
+    """Return a point strictly inside: c / 2 for the right class, shared by the others."""
     n_way = target_TSN.shape[-1]
     alpha_TSN = c / 2 * (target_TSN - (1 - target_TSN) / (n_way - 1))
     force_TSN = torch.ones_like(alpha_TSN)
@@ -275,7 +275,7 @@ def _start(c: float, target_TSN: Tensor) -> _Point:
 
 
 def _corrected_direction(point: _Point, system: _System, residual_TSN: Tensor) -> _Point:
-    """Mehrotra's: how far a step to the boundary gets says how much to keep to the centre."""
+    """Return Mehrotra's direction: a step to the boundary tells how much to keep to the centre."""
     mean_T11 = (point.slack_TSN * point.force_TSN).mean((1, 2), keepdim=True)
     ahead = _direction(point, system, residual_TSN, torch.zeros_like(mean_T11))
     end = point.moved(ahead, _reach(point, ahead))
@@ -285,7 +285,7 @@ def _corrected_direction(point: _Point, system: _System, residual_TSN: Tensor) -
 
 
 def _direction(point: _Point, system: _System, residual_TSN: Tensor, product_TSN: Tensor) -> _Point:
-    """Newton's step to where slack * force is `product_TSN`."""
+    """Return Newton's step to where slack * force is `product_TSN`."""
     _, slack_TSN, force_TSN, _ = point
     step_TSN, step_TS1 = system.solve(force_TSN - residual_TSN - product_TSN / slack_TSN)
     push_TSN = (product_TSN + force_TSN * (step_TSN - slack_TSN)) / slack_TSN
@@ -293,7 +293,7 @@ def _direction(point: _Point, system: _System, residual_TSN: Tensor, product_TSN
 
 
 def _reach(point: _Point, direction: _Point) -> Tensor:
-    """The largest step up to 1 that leaves slacks and forces positive, for each episode."""
+    """Return the largest step up to 1 that leaves slacks and forces positive, for each episode."""
     fastest = torch.maximum(
         -direction.slack_TSN / point.slack_TSN, -direction.force_TSN / point.force_TSN
     )

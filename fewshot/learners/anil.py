@@ -14,7 +14,7 @@ from fewshot.protocols import BatchNormMode, EpisodeBatch
 
 @dataclass(frozen=True)
 class ANILConfig:
-    """As `MAMLConfig`; every inner step is a matrix product, so nothing is left to choose."""
+    """The options of `MAMLConfig` that are left: every inner step is a matrix product."""
 
     n_way: int = 5
     inner_lr: float = 0.05
@@ -65,12 +65,12 @@ class ANIL(GradientLearner):
         return episode_buffers(self.backbone, n_episodes)
 
     def _features(self, x_TICHW: Tensor, buffers: Values, own: bool) -> tuple[Tensor, Values]:
-        """z_TID with the statistics of each episode's own images, or with those in the buffers."""
+        """Return z_TID with the statistics of each episode's images, or of the buffers."""
         call = call_many(self.backbone, weights_axis=None)
         return call(dict(self.backbone.named_parameters()), buffers, x_TICHW, own)
 
     def _adapted_heads(self, z_TSD: Tensor, y_TS: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-        """Weight_TND and bias_TN after gradient descent, its steps differentiable."""
+        """Return weight_TND and bias_TN after gradient descent, its steps differentiable."""
         n_episodes, n_support = y_TS.shape
         weight_TND = self.head.weight.expand(n_episodes, -1, -1)
         bias_TN = self.head.bias.expand(n_episodes, -1)

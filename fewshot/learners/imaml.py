@@ -9,13 +9,10 @@ import torch
 from torch import Tensor
 
 from fewshot.learners.inner_loop.algebra import (
-    Outer,
     adapt,
-    attach_gradients,
     averaged,
     episode_buffers,
     mean_loss,
-    over_chunks,
     query_logits,
     start_weights,
     support_gradient,
@@ -23,12 +20,13 @@ from fewshot.learners.inner_loop.algebra import (
 from fewshot.learners.inner_loop.engines.loop import call_one
 from fewshot.learners.inner_loop.engines.vmap import call_many
 from fewshot.learners.inner_loop.learner import GradientLearner
+from fewshot.learners.inner_loop.outer import Outer, attach_gradients, over_chunks
 from fewshot.protocols import BatchNormMode, EpisodeBatch
 
 
 @dataclass(frozen=True)
 class IMAMLConfig:
-    """As `MAMLConfig`, and what the implicit gradient needs.
+    """The options of `MAMLConfig`, and those of the implicit gradient.
 
     proximal: the paper's lambda, the pull of every inner step to the start. damping: solve with
     (1 + damping) I + H / lambda; the paper has none, its authors' code has 1. cg_steps: conjugate
@@ -155,6 +153,6 @@ def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
 
 
 def _like(x_TP: Tensor, leaves: list[Tensor]) -> list[Tensor]:
-    """The rows of x_TP cut into pieces shaped as the leaves."""
+    """Return the parameters of each episode cut into pieces shaped as the leaves."""
     pieces = x_TP.split([leaf[0].numel() for leaf in leaves], dim=1)
     return [p.unflatten(1, leaf.shape[1:]) for p, leaf in zip(pieces, leaves, strict=True)]

@@ -1,4 +1,4 @@
-"""What `mtl` and `transfer` share at test: a logistic head on normalised features."""
+"""The logistic head on normalised features, which `mtl` and `transfer` fit at test."""
 
 from typing import Any
 

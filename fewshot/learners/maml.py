@@ -7,23 +7,18 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from fewshot.errors import UserError
-from fewshot.learners.inner_loop.algebra import (
-    Engine,
-    InnerLoop,
-    Outer,
-    attach_gradients,
-    start_weights,
-)
+from fewshot.learners.inner_loop.algebra import InnerLoop, start_weights
 from fewshot.learners.inner_loop.engines import ENGINES
 from fewshot.learners.inner_loop.engines.graphed import Graphed
 from fewshot.learners.inner_loop.engines.vmap import vmap
 from fewshot.learners.inner_loop.learner import GradientLearner
+from fewshot.learners.inner_loop.outer import Engine, Outer, attach_gradients
 from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
 
 
 @dataclass(frozen=True)
 class MAMLConfig:
-    """`n_way`: rows of the head. `batch_norm`: see `GradientLearner`.
+    """`n_way`: outputs of the head. `batch_norm`: see `GradientLearner`.
 
     inner_lr: of the *mean* support loss; the paper's 0.01 on its loss is 0.05 here.
     inner_steps, test_inner_steps: in training and at test (the paper: 5 and 10).

@@ -62,7 +62,7 @@ class MetaOptNet(FeatureLearner):
 
     @abstractmethod
     def head_logits(self, state: Any, query_z_TQD: Tensor) -> Tensor:
-        """Logits_TQN of the fitted head, unscaled."""
+        """Return logits_TQN of the fitted head, unscaled."""
 
 
 class FittedSVM(NamedTuple):
@@ -73,7 +73,7 @@ class FittedSVM(NamedTuple):
 
 
 class MetaOptNetSVM(MetaOptNet):
-    """With the multi-class support vector machine of Crammer and Singer."""
+    """MetaOptNet with the multi-class support vector machine of Crammer and Singer."""
 
     Config = MetaOptNetSVMConfig
 
@@ -87,7 +87,7 @@ class MetaOptNetSVM(MetaOptNet):
 
 
 class MetaOptNetRidge(MetaOptNet):
-    """With ridge regression of the labels, in closed form.
+    """MetaOptNet with ridge regression of the labels, in closed form.
 
     The authors' code minimises half the squares and so has twice these logits: `scale = 2` starts
     as it does.

@@ -10,7 +10,7 @@ from fewshot.protocols import FeatureLearner
 
 @dataclass(frozen=True)
 class PixelsConfig:
-    """Nothing to choose."""
+    """There is nothing to choose."""
 
 
 class Pixels(FeatureLearner):
@@ -25,9 +25,6 @@ class Pixels(FeatureLearner):
 
     def embed(self, x_ICHW: Tensor) -> Tensor:
         return x_ICHW.flatten(1)
-
-    def loss(self, batch: object) -> Tensor:
-        raise NotImplementedError("pixels is not trained")
 
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         return class_means(support_z_TSD, support_y_TS, n_way)

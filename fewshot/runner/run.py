@@ -19,7 +19,7 @@ from fewshot.errors import UserError
 from fewshot.files import new_folder, only_writer
 from fewshot.harness.checkpoint import TrainingCheckpoint
 from fewshot.harness.evaluate import evaluate
-from fewshot.harness.selection import DivergedError, curve_rows
+from fewshot.harness.selection import DivergedError, plain_curve
 from fewshot.harness.train import Trained, train
 from fewshot.protocols import Learner
 from fewshot.results.files import read_curve, read_training, write_cell, write_curve, write_json
@@ -192,7 +192,7 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
     }
     with new_folder(workspace.training_folder(training)) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
-        write_curve(temporary / "curve.csv", curve_rows(trained.curve))
+        write_curve(temporary / "curve.csv", plain_curve(trained.curve))
         write_json(temporary / "training.json", TrainingRecord.from_json(record).json)
     journal.forget()
     busy = f", others used {100 * spent.others:.0f} % of the machine" if spent.others else ""
@@ -234,7 +234,7 @@ def _keep_diverged(error: DivergedError, folder: Path) -> None:
     """Write the last good weights of a training that diverged, its curve and when it did."""
     with new_folder(folder) as temporary:
         torch.save(error.weights, temporary / "checkpoint.pt")
-        write_curve(temporary / "curve.csv", curve_rows(error.curve))
+        write_curve(temporary / "curve.csv", plain_curve(error.curve))
         message = {"message": str(error), "step": error.step, "good_step": error.good_step}
         write_json(temporary / "diverged.json", message)
 

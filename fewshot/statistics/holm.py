@@ -6,7 +6,7 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
-    """Adjusted p values: below 5 % for any of them, the family of tests is wrong 5 % of the time.
+    """Return adjusted p values: to believe those below 5 % is wrong in 5 % of such families.
 
     Holm (1979): the smallest is multiplied by their number, the next by one less, and so on;
     none is smaller than the one before. tests: their number, where others belong to the family

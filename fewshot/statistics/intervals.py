@@ -1,4 +1,4 @@
-"""Intervals of means: pure functions of arrays."""
+"""Means and their 95 % intervals by t."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,9 +17,9 @@ class Interval(NamedTuple):
 
 
 def mean_ci95(values: np.ndarray | Sequence[float]) -> Interval:
-    """Mean and half-width of the 95 % t interval of the mean of independent values.
+    """Return the mean and the half-width of the 95 % t interval of the mean of independent values.
 
-    What varies between the values says what the interval holds:
+    The interval is about whatever varies between the values:
 
     - accuracies of *episodes*: other episodes of the same classes and images;
     - mean accuracies of *training seeds*: other trainings;
@@ -41,7 +41,7 @@ def mean_ci95(values: np.ndarray | Sequence[float]) -> Interval:
 
 
 def difference_of_means(a: np.ndarray, b: np.ndarray) -> Interval:
-    """Mean of `a` less that of `b`, and Welch's 95 % interval: for unpaired values (seeds)."""
+    """Return the mean of `a` less that of `b`, with Welch's 95 % interval, for unpaired values."""
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     difference = float(a.mean() - b.mean())
     if len(a) < 2 or len(b) < 2:

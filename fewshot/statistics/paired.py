@@ -1,6 +1,6 @@
-"""Statistics of episodes: pure functions of arrays.
+"""The difference of two learners on the same episodes: intervals, p, and episodes needed.
 
-Axes: E episodes, R rows of a table, B resamples. Accuracies are fractions.
+Axes: E episodes, R lists of differences, B resamples. Accuracies are fractions.
 """
 
 import math
@@ -14,7 +14,7 @@ from fewshot.statistics.intervals import CONFIDENCE, mean_ci95, standard_error
 from fewshot.statistics.permutation import RESAMPLES, RESAMPLES_AT_ONCE, sign_flip_p
 
 POWER = 0.8
-"""How often a difference called resolvable would be found, at 5 % significance."""
+"""The chance to find a difference that is called resolvable, at 5 % significance."""
 ROUNDING = 1e-12
 """A mean difference nearer 0 than this is 0: sums of fractions are not exact."""
 FEWEST_EPISODES = 6
@@ -40,7 +40,7 @@ class Paired(NamedTuple):
 
 
 def paired(a_E: np.ndarray, b_E: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Paired:
-    """Accuracy `a` less accuracy `b`, episode by episode.
+    """Return accuracy `a` less accuracy `b`, compared episode by episode.
 
     Raises ValueError for lists of different or of fewer than two episodes.
 
@@ -62,7 +62,7 @@ def paired_each(
     resamples: int = RESAMPLES,
     p_R: Sequence[float] | None = None,
 ) -> list[Paired]:
-    """`paired` for R lists of differences over the same episodes, resampled together.
+    """Return `paired` of R lists of differences over the same episodes, resampled together.
 
     p_R: of the permutation test, where they are known already.
     """
@@ -90,7 +90,7 @@ def paired_each(
 
 
 def _bootstrap(d_ER: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Ends_2R of the percentile interval of the mean (Efron, 1979)."""
+    """Return ends_2R of the percentile interval of the mean (Efron, 1979)."""
     rng, n = np.random.default_rng([seed, 1]), len(d_ER)
     means = []
     for first in range(0, resamples, RESAMPLES_AT_ONCE):

@@ -1,10 +1,10 @@
-"""The paired permutation test without drawing permutations: bounds of its p, and p itself.
+"""The paired permutation test: bounds of its p, p itself, and p by random signs.
 
-The test asks how often sums of differences with random signs are as far from 0 as the one seen
-(see `metrics.sign_flip_p`). Most tests are far from any threshold, which bounds of p show; and
-accuracies are counts of right answers, of whose differences p can be computed without chance.
+The test asks how often sums of differences with random signs are as far from 0 as the one seen.
+Most tests are far from any threshold, which bounds of p show; and accuracies are counts of right
+answers, of whose differences p can be computed without chance. What is left takes random signs.
 
-Axes: E episodes, V values that occur, F frequencies.
+Axes: E episodes, R lists of differences, V values that occur, F frequencies, B resamples.
 """
 
 import math
@@ -13,15 +13,18 @@ import numpy as np
 from scipy.special import ndtr
 
 BERRY_ESSEEN = 0.56
-"""Of sums of unlike terms (Shevtsova, 2010, Doklady Mathematics 82)."""
+"""The constant for sums of unlike terms (Shevtsova, 2010, Doklady Mathematics 82)."""
 FAR = 10.0
 """Standard deviations beyond which a sum lies once in 10^21 times at most (Hoeffding)."""
-ROUNDING = 1e-6
+COUNT_ROUNDING = 1e-6
 """A number this near a whole one is that one with the rounding of its arithmetic."""
+RESAMPLES = 9999
+RESAMPLES_AT_ONCE = 500
+"""Resamples of E numbers each that are held in memory together."""
 
 
 def p_bounds(d_E: np.ndarray) -> tuple[float, float]:
-    """A lower and an upper bound of the two-sided p, valid for any differences.
+    """Return a lower and an upper bound of the two-sided p, valid for any differences.
 
     The upper one is Hoeffding's (1963), the lower one that of Berry and Esseen, since a sum of
     differences with random signs is nearly normal where there are many of them.
@@ -39,18 +42,18 @@ def p_bounds(d_E: np.ndarray) -> tuple[float, float]:
 
 
 def as_counts(d_E: np.ndarray, unit: int) -> np.ndarray | None:
-    """The differences in `unit`-ths as whole numbers; None where they are none.
+    """Return the differences in `unit`-ths as whole numbers; None if they are not whole.
 
     >>> as_counts(np.array([0.5, -0.25]), 4)
     array([ 2, -1])
     """
     scaled_E = d_E * unit
     counts_E = np.rint(scaled_E)
-    return counts_E.astype(np.int64) if np.abs(scaled_E - counts_E).max() < ROUNDING else None
+    return counts_E.astype(np.int64) if np.abs(scaled_E - counts_E).max() < COUNT_ROUNDING else None
 
 
 def exact_p(counts_E: np.ndarray) -> float:
-    """The share of all 2^E choices of signs whose sum is as far from 0 as the one seen.
+    """Return the share of all 2^E choices of signs whose sum is as far from 0 as the one seen.
 
     For differences that are whole numbers; to within 1e-12. A sum of k with random signs has the
     characteristic function prod cos(k t), whose inverse Fourier transform is its distribution.
@@ -85,14 +88,8 @@ def exact_p(counts_E: np.ndarray) -> float:
     return float(np.clip(1 - shares[: seen - 1].sum(), 0, 1))
 
 
-RESAMPLES = 9999
-
-
-RESAMPLES_AT_ONCE = 500  # memory: so many times E numbers
-
-
 def sign_flip_p(d_ER: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
-    """Two-sided p_R of the paired permutation test, for R lists of E differences.
+    """Return the two-sided p_R of the paired permutation test, for R lists of E differences.
 
     If two learners were alike, each difference could as well have the other sign: p is the share
     of `resamples` random choices of signs, with the one seen among them, whose mean is at least as

@@ -10,7 +10,7 @@ from helpers.learners import BACKBONES
 from torch import Tensor, nn
 
 from fewshot.backbones.conv4 import Conv4
-from fewshot.backbones.resnet12 import DropBlock, ResNet12
+from fewshot.backbones.resnet12 import ResNet12
 from fewshot.errors import UserError
 from fewshot.protocols import Backbone
 
@@ -160,20 +160,6 @@ def test_conv4_is_the_textbook_block_four_times() -> None:
         conv, norm = block.get_submodule("conv"), block.get_submodule("norm")
         expected = F.max_pool2d(F.relu(norm(conv(expected))), 2)
     assert torch.equal(backbone(x), expected.flatten(1))
-
-
-def test_resnet12_without_drop_is_deterministic_and_has_no_state() -> None:
-    backbone = ResNet12(ResNet12.Config(widths=(4, 6, 8, 10), drop_rate=0.0), 32)
-    x = _images(4)
-    assert torch.equal(backbone(x), backbone(x))
-    assert not any(isinstance(m, nn.Dropout | DropBlock) for m in backbone.modules())
-
-
-@pytest.mark.parametrize(("size", "block"), [(32, 2), (84, 5)])
-def test_resnet12_block_sizes_follow_the_image(size: int, block: int) -> None:
-    backbone = _small("resnet12", size)
-    drops = [module for module in backbone.modules() if isinstance(module, DropBlock)]
-    assert [drop.block_size for drop in drops] == [block, block]
 
 
 def test_the_counter_counts_training_forwards_and_is_saved() -> None:

@@ -1,10 +1,11 @@
-"""DropBlock: how much it drops, in which shapes, and when."""
+"""ResNet-12: how much DropBlock drops, in which shapes, and when; and the network around it."""
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from fewshot.backbones.resnet12 import DropBlock
+from fewshot.backbones.resnet12 import DropBlock, ResNet12
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -49,3 +50,17 @@ def test_dropblock_in_eval_mode_is_the_identity() -> None:
     x = torch.randn(3, 2, 4, 4)
     assert drop(x) is x
     assert int(drop.n_forwards) == 0
+
+
+def test_resnet12_without_drop_is_deterministic_and_has_no_state() -> None:
+    backbone = ResNet12(ResNet12.Config(widths=(4, 6, 8, 10), drop_rate=0.0), 32)
+    x = torch.randn(4, 3, 32, 32)
+    assert torch.equal(backbone(x), backbone(x))
+    assert not any(isinstance(m, nn.Dropout | DropBlock) for m in backbone.modules())
+
+
+@pytest.mark.parametrize(("size", "block"), [(32, 2), (84, 5)])
+def test_resnet12_block_sizes_follow_the_image(size: int, block: int) -> None:
+    backbone = ResNet12(ResNet12.Config(widths=(4, 6, 8, 10)), size)
+    drops = [module for module in backbone.modules() if isinstance(module, DropBlock)]
+    assert [drop.block_size for drop in drops] == [block, block]

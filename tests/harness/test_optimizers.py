@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot.harness.optimizers import NEWTON_SCHULZ_STEPS, Muon, make_optimizer
+from fewshot.harness.optimizers import NEWTON_SCHULZ_STEPS, Muon, lr_factor, make_optimizer
 from fewshot.harness.recipe import Recipe
 
 MUON = Recipe(steps=10, optimizer="muon", lr=0.01, weight_decay=0.1)
@@ -109,3 +109,24 @@ def test_a_learning_rate_set_in_the_groups_reaches_both_optimisers():
     before = [p.detach().clone() for p in net.parameters()]
     descend(net, optimizer, steps=2)
     assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("one_cycle", {0.0: 0.04, 0.1: 0.52, 0.2: 1.0, 0.6: 0.5, 1.0: 0.0}),
+        ("cosine", {0.0: 1.0, 0.5: 0.5, 1.0: 0.0}),
+        ("constant", {0.0: 1.0, 0.5: 1.0, 1.0: 1.0}),
+    ],
+)
+def test_the_schedule_at_its_start_its_turn_and_its_end(schedule, factors):
+    recipe = Recipe(schedule=schedule, warmup=0.2)
+    for progress, factor in factors.items():
+        assert lr_factor(recipe, progress) == pytest.approx(factor, abs=1e-12)
+
+
+def test_one_cycle_without_warm_up_is_a_cosine():
+    for progress in (0.0, 0.3, 1.0):
+        assert lr_factor(Recipe(warmup=0.0), progress) == pytest.approx(
+            lr_factor(Recipe(schedule="cosine"), progress)
+        )

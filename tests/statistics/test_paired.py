@@ -1,12 +1,29 @@
-"""Paired comparisons against scipy, and at their nominal rates in simulation."""
+"""Intervals and paired tests against scipy, and at their nominal rates in simulation."""
 
 import numpy as np
 import pytest
-from helpers.simulation import COVERED, REPETITIONS, accuracies
 from scipy import stats
 
 from fewshot.statistics.paired import paired
 from fewshot.statistics.permutation import sign_flip_p
+
+REPETITIONS = 2000
+# Two standard deviations of a rate of 0.05 over 2,000 repetitions are 0.01.
+NOMINAL = pytest.approx(0.05, abs=0.01)
+COVERED = pytest.approx(0.95, abs=0.01)
+
+
+def accuracies(rng, n, mean=0.0):
+    """Differences of accuracies with 75 queries: in steps of 1/75, skewed, in fat tails."""
+    raw = mean + 0.03 * rng.standard_t(5, n) + 0.02 * (rng.exponential(1, n) - 1)
+    return np.round(75 * raw) / 75
+
+
+def test_differences_as_rows_of_a_table_and_alone_are_tested_alike():
+    rng = np.random.default_rng(4)
+    d_ER = np.stack([accuracies(rng, 200, mean) for mean in (0, 0.003)], axis=1)
+    alone = [sign_flip_p(d_E[:, None])[0] for d_E in d_ER.T]
+    assert sign_flip_p(d_ER) == pytest.approx(alone, abs=1e-12)
 
 
 def test_the_bootstrap_and_the_interval_cover_the_difference_at_their_nominal_rates():

@@ -1,4 +1,4 @@
-"""What the learners with an inner loop share: a net, its statistics, adapting and predicting."""
+"""The learner with an inner loop: a net, its statistics, adapting and predicting."""
 
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ class Adapted(NamedTuple):
 
 
 class GradientLearner(Learner):
-    """A backbone and a linear head of `config.n_way` rows, adapted by gradient descent.
+    """A backbone and a linear head of `config.n_way` outputs, adapted by gradient descent.
 
     `config.batch_norm` says whose statistics normalise the query images: those of the support
     set under the adapted weights (`support`, inductive), the query images' own (`query`,
@@ -51,15 +51,15 @@ class GradientLearner(Learner):
         self._adapted_graph = Graphed(self._adapted)
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Logits_IN of images under the weights as they stand."""
+        """Return logits_IN of images under the weights as they stand."""
         return self.head(self.backbone(x_ICHW))
 
     def inner_loop(self, steps: int) -> InnerLoop:
-        """The inner loop of this many steps."""
+        """Return the inner loop of this many steps."""
         return InnerLoop(self.config.inner_lr, steps, batch_norm=self.config.batch_norm)
 
     def calls(self) -> Call:
-        """How the net is called at test: all episodes at once where that is faster, on a GPU."""
+        """Return the way to call the net at test: on a GPU, where it is faster, all at once."""
         return call_many(self) if self.head.weight.is_cuda else call_each(self)
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Adapted:
@@ -83,11 +83,11 @@ class GradientLearner(Learner):
         return self.calls()(*state, query_x_TQCHW, self.batch_norm == "query")[0]
 
     def proximal(self) -> float:
-        """The strength of the pull back to the start in the inner loop."""
+        """Return the strength of the pull back to the start in the inner loop."""
         return 0.0
 
     def check_ways(self, n_way: int) -> None:
-        """Raises UserError unless the head has this many rows."""
+        """Raise UserError unless the head has this many outputs."""
         if n_way != self.config.n_way:
             raise UserError(
                 f"a head of {self.config.n_way} rows on {n_way}-way episodes: "

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor, nn
 
-from fewshot.learners.inner_loop.algebra import InnerLoop, Outer, over_chunks
+from fewshot.learners.inner_loop.algebra import InnerLoop
 from fewshot.learners.inner_loop.engines.module import episode_loss
+from fewshot.learners.inner_loop.outer import Outer, over_chunks
 from fewshot.protocols import EpisodeBatch
 
 
 def higher(net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
-    """One episode at a time. Does not keep running statistics, nor checkpoint steps."""
+    """Take one episode at a time. Does not keep running statistics, nor checkpoint steps."""
     import higher as library  # slow to import, and only here
 
     names = [name for name, _ in net.named_parameters()]

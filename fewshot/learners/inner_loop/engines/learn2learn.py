@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from fewshot.errors import UserError
-from fewshot.learners.inner_loop.algebra import InnerLoop, Outer, over_chunks
+from fewshot.learners.inner_loop.algebra import InnerLoop
 from fewshot.learners.inner_loop.engines.module import episode_loss
+from fewshot.learners.inner_loop.outer import Outer, over_chunks
 from fewshot.protocols import EpisodeBatch
 
 INSTALL = (
@@ -15,7 +16,7 @@ INSTALL = (
 
 
 def learn2learn(net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
-    """One episode at a time. Does not keep running statistics, nor checkpoint steps."""
+    """Take one episode at a time. Does not keep running statistics, nor checkpoint steps."""
     try:
         from learn2learn.algorithms import MAML
     except ImportError:

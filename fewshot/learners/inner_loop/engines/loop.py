@@ -4,24 +4,18 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fewshot.learners.inner_loop.algebra import (
-    Call,
-    InnerLoop,
-    Outer,
-    Values,
-    outer_in_chunks,
-    training_mode,
-)
+from fewshot.learners.inner_loop.algebra import Call, InnerLoop, Values, training_mode
+from fewshot.learners.inner_loop.outer import Outer, outer_in_chunks
 from fewshot.protocols import EpisodeBatch
 
 
 def loop(net: nn.Module, batch: EpisodeBatch, inner: InnerLoop) -> Outer:
-    """One episode at a time, so memory is that of one episode."""
+    """Take one episode at a time, so memory is that of one episode."""
     return outer_in_chunks(net, call_one(net), batch, inner, 1)
 
 
 def call_one(net: nn.Module) -> Call:
-    """`Call` for a single episode: plain operations, which a CPU runs fastest."""
+    """Return a `Call` for a single episode: plain operations, which a CPU runs fastest."""
 
     def call(
         weights: Values, buffers: Values, x_TICHW: Tensor, training: bool
@@ -36,7 +30,7 @@ def call_one(net: nn.Module) -> Call:
 
 
 def call_each(net: nn.Module) -> Call:
-    """`Call` for T episodes, one after another."""
+    """Return a `Call` for T episodes, one after another."""
     one = call_one(net)
 
     def call(

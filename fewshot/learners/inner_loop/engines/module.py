@@ -1,4 +1,4 @@
-"""What the engines of other libraries share: an episode's query loss from a stateful module."""
+"""The part that engines of other libraries share: an episode's query loss, by a module."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def episode_loss(
     batch: EpisodeBatch,
     inner: InnerLoop,
 ) -> Tensor:
-    """The outer loss of one episode: `step` adapts `module` by one step on a support loss."""
+    """Return the outer loss of one episode; `step` adapts `module` by a step on a support loss."""
     s = batch.n_support
     (support_x, query_x), (support_y, query_y) = (
         (part[0, :s], part[0, s:]) for part in (batch.x_TMCHW, batch.y_TM)
