@@ -1,4 +1,4 @@
-"""An unknown name is told with the nearest known one."""
+"""A user's mistake: one line, with the nearest name that exists."""
 
 import pytest
 
@@ -9,9 +9,13 @@ from fewshot.errors import unknown_name
     ("name", "known", "hint"),
     [
         ("protnet", ["mtl", "protonet"], "did you mean 'protonet'?"),
-        ("zzz", ["mtl", "anil"], "known: anil, mtl"),
-        ("zzz", [], "known: none"),
+        ("xyz", ["mtl", "anil"], "known: anil, mtl"),
+        ("xyz", [], "known: none"),
     ],
 )
-def test_the_hint_is_the_nearest_name_or_all_of_them(name, known, hint):
+def test_an_unknown_name_gets_the_nearest_or_all(name, known, hint):
     assert str(unknown_name("learner", name, known)) == f"unknown learner '{name}': {hint}"
+
+
+def test_a_name_is_asked_for_among_any_iterable():
+    assert "did you mean 'mtl'" in str(unknown_name("learner", "mlt", {"mtl": 1, "anil": 2}))

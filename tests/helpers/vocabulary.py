@@ -44,7 +44,7 @@ NAMES = (
             Allowed(
                 "fewshot/learners/**", "^_training_mode_$", "torch's word: a module in training"
             ),
-            Allowed("fewshot/harness/train.py", "^_mode_$", "the argument of torch.compile"),
+            Allowed("fewshot/harness/**", "^_mode_$", "the argument of torch.compile"),
             Allowed("fewshot/data/sources/resample.py", "^_mode_$", "the argument of interpolate"),
         ),
     ),
@@ -79,6 +79,7 @@ NAMES = (
         "_row_(index|indices)_|_rows_of_(class|images)_|^_rows(_[a-z0-9]){1,2}_$",
         CODE,
         "image index, indices",
+        (Allowed("fewshot/learners/mtl.py", "^_rows_c_d_$", "rows of a matrix of weights"),),
     ),
     Ban(
         "_rows?_",
