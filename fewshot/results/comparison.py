@@ -59,7 +59,7 @@ class Comparison:
 
     @property
     def holds_over_seeds(self) -> bool:
-        """Whether other trainings would tell the same: Welch's interval is on one side of 0.
+        """Return whether other trainings would tell the same: Welch's interval is on one side of 0.
 
         A single seed has no interval, so it never holds.
         """

@@ -50,7 +50,7 @@ class Score:
 
     @property
     def is_cross_domain(self) -> bool:
-        """Whether the learner was trained on another data set."""
+        """Return whether the learner was trained on another data set."""
         return self.protocol.training_classes not in OWN_CLASSES
 
     @cached_property
@@ -99,7 +99,7 @@ class TableRow:
 
     @property
     def transductive(self) -> bool:
-        """Whether predictions may depend on the other query images."""
+        """Return whether predictions may depend on the other query images."""
         return any(score.protocol.transductive for score in self.scores.values())
 
 

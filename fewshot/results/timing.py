@@ -69,7 +69,7 @@ class Timing(NamedTuple):
 
     @property
     def disturbed(self) -> bool:
-        """Whether others used so much of the machine that the time must be marked."""
+        """Return whether others used so much of the machine that the time must be marked."""
         return self.others is not None and self.others > DISTURBED
 
 

@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def has_best(self) -> bool:
-        """Whether any score is marked as the best."""
+        """Return whether any score is marked as the best."""
         return "best" in self.styles.values()
 
 

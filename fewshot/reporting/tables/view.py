@@ -14,7 +14,9 @@ GROUPS = ("backbone", "dataset", "learner", "protocol")
 
 @dataclass(frozen=True)
 class View:
-    """columns: names of `columns.COLUMNS`, None for the usual ones. sort: a column to sort by,
+    """The cells and columns that a table shows.
+
+    columns: names of `columns.COLUMNS`, None for the usual ones. sort: a column to sort by,
     None for the best of the last score first. where: "key=value,value" that each cell must meet.
     group: one of GROUPS. target: the validation accuracy of the time to it, None for that of each
     cell's own benchmark.
