@@ -17,20 +17,20 @@ from fewshot.errors import UserError
 
 T = TypeVar("T")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
-_task: Callable[[int], Any]  # of a forked worker, which can be handed no function afterwards
+_job: Callable[[int], Any]  # of a forked worker, which can be handed no function afterwards
 
 
 @contextmanager
-def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Iterator[Iterator[T]]:
-    """Give `task(number)` for each number, in order.
+def in_order(job: Callable[[int], T], numbers: Iterable[int]) -> Iterator[Iterator[T]]:
+    """Give `job(number)` for each number, in order.
 
     By forked processes, as decoding an image holds Python's lock for half of the time, and writing
     waits for it. By threads where forking is not safe: beside other threads of Python, or torch's.
-    What a task raises is raised here; left early, it waits for the tasks that have begun.
+    An error of a job is raised here; left early, it waits for the jobs that have begun.
     """
-    pool = _pool(task, os.cpu_count() or 1)
+    pool = _pool(job, os.cpu_count() or 1)
     try:
-        yield pool.map(_run if isinstance(pool, ProcessPoolExecutor) else task, numbers)
+        yield pool.map(_run if isinstance(pool, ProcessPoolExecutor) else job, numbers)
     except BrokenProcessPool:
         why = "a process that decodes images was ended, perhaps for want of memory"
         raise UserError(why) from None
@@ -38,11 +38,11 @@ def in_order(task: Callable[[int], T], numbers: Iterable[int]) -> Iterator[Itera
         pool.shutdown(cancel_futures=True)
 
 
-def _pool(task: Callable[[int], Any], workers: int) -> Executor:
+def _pool(job: Callable[[int], Any], workers: int) -> Executor:
     if not can_fork():
         return ThreadPoolExecutor(workers)
     fork = multiprocessing.get_context("fork")
-    return ProcessPoolExecutor(workers, fork, _start, (task, os.getpid()))
+    return ProcessPoolExecutor(workers, fork, _start, (job, os.getpid()))
 
 
 def can_fork() -> bool:
@@ -51,9 +51,9 @@ def can_fork() -> bool:
     return sys.platform == "linux" and alone
 
 
-def _start(task: Callable[[int], Any], parent: int) -> None:
-    global _task
-    _task = task
+def _start(job: Callable[[int], Any], parent: int) -> None:
+    global _job
+    _job = job
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the first process's business
     gc.freeze()  # lists of a million names need not be looked through again and again
     # A worker whose first process was killed would wait for ever, and hold its locks.
@@ -63,4 +63,4 @@ def _start(task: Callable[[int], Any], parent: int) -> None:
 
 
 def _run(number: int) -> Any:
-    return _task(number)
+    return _job(number)

@@ -62,7 +62,7 @@ def test_a_data_set_of_ones_own_is_imported_shown_and_scored(beetles, fewshot, t
     run = ("--set", "dataset=beetles", "--learner", "protonet", "--device", "cpu")
     assert fewshot("run", benchmark, *run, *where, "--results", tmp_path / "results")[0] == 0
     (cell,) = read_cells(tmp_path / "results" / "mine")
-    assert cell.run["dataset"] == {"name": "beetles", "fingerprint": test.fingerprint}
+    assert (cell.run.dataset.name, cell.run.dataset.fingerprint) == ("beetles", test.fingerprint)
 
 
 def test_it_is_read_outside_the_checkout(beetles, tmp_path):

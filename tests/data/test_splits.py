@@ -16,6 +16,7 @@ from fewshot.data.splits import (
     parse_fractions,
     parse_split,
     split_by_fractions,
+    tiered_super_categories,
 )
 from fewshot.episodes.sampling import SPLITS
 from fewshot.errors import UserError
@@ -143,3 +144,13 @@ def test_fractions_are_told_from_paths() -> None:
     assert parse_fractions("0.64/0.16/0.2") == (0.64, 0.16, 0.2)
     for text in ("64/16", "a/b/c", "1/2/3/4", "-1/2/3", "1/2/3\n", "my/split.toml"):
         assert parse_fractions(text) is None
+
+
+def test_tiered_classes() -> None:
+    split = load_split("tiered-imagenet")
+    assert [len(split.classes(part)) for part in SPLITS] == [351, 97, 160]
+    supers = tiered_super_categories()
+    split.check_classes(supers)
+    of_split = [{supers[name] for name in split.classes(part)} for part in SPLITS]
+    assert [len(names) for names in of_split] == [20, 6, 8]
+    assert not any(one & other for one, other in combinations(of_split, 2))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,7 @@ from PIL import Image
 
 from fewshot.data.sources import cifar, cifar_order
 from fewshot.data.sources.cifar_order import Cifar100Order
-from fewshot.data.splits import load_split, tiered_super_categories
+from fewshot.data.splits import load_split
 from fewshot.data.variants import description
 from fewshot.data.variants.description import Variant, class_overlap, describe, known_variants
 from fewshot.data.variants.summaries import SUMMARY_IMAGES, chosen, looks_bgr, summarise
@@ -412,16 +411,6 @@ def test_overlap_of_mini_and_tiered() -> None:
     assert overlaps["val", "train"] == 9
     assert overlaps["train", "train"] == 17
     assert class_overlap(["b", "a", "c"], {"c", "b"}) == ["b", "c"]
-
-
-def test_tiered_classes() -> None:
-    split = load_split("tiered-imagenet")
-    assert [len(split.classes(part)) for part in SPLITS] == [351, 97, 160]
-    supers = tiered_super_categories()
-    split.check_classes(supers)
-    of_split = [{supers[name] for name in split.classes(part)} for part in SPLITS]
-    assert [len(names) for names in of_split] == [20, 6, 8]
-    assert not any(one & other for one, other in combinations(of_split, 2))
 
 
 # -- the order of CIFAR-100
