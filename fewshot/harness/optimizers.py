@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, RAdam
 
+from fewshot.harness.checkpoint import Stateful
 from fewshot.harness.recipe import Recipe
 
 MUON_MOMENTUM = 0.95
@@ -15,7 +16,7 @@ NEWTON_SCHULZ_STEPS = 2  # as good as the usual five on validation classes: docs
 ADAM_BETAS_BESIDE_MUON = (0.9, 0.95)
 
 
-class Optimizer(Protocol):
+class Optimizer(Stateful, Protocol):
     """The parts of an optimiser that the outer loop calls; PyTorch's own have them."""
 
     @property
@@ -27,12 +28,6 @@ class Optimizer(Protocol):
 
     def step(self) -> Any:
         """Change the parameters by their gradients."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the memory of earlier steps."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the memory of another of its kind."""
 
 
 def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> Optimizer:

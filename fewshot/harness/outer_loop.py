@@ -92,9 +92,7 @@ class OuterLoop:
         recipe, counts = self._recipe, self.counts
         spent = (counts.step, counts.images, self._clock.total)
         budgets = (recipe.steps, recipe.images, recipe.seconds)
-        return max(
-            s / budget for s, budget in zip(spent, budgets, strict=True) if budget is not None
-        )
+        return max(s / budget for s, budget in zip(spent, budgets, strict=True) if budget)
 
     def step(self, share: float, edge: int) -> tuple[Tensor, float]:
         """Take a step on images of this edge; return its loss and learning rate.
