@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
 from fewshot.episodes.tensors import Images
 from fewshot.errors import UserError
@@ -19,10 +18,8 @@ from fewshot.harness.train import Trained
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Backbone, FeatureLearner, Learner
 from fewshot.runner.cells import Training
-from fewshot.runner.run import choose_device, train_learner
+from fewshot.runner.run import COPIES_AUGMENT, choose_device, train_learner
 from fewshot.runner.workspace import open_workspace
-
-COPIES_AUGMENT = AUGMENTS["crop_flip_jitter"]
 
 
 @dataclass(frozen=True)
