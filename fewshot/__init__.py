@@ -13,42 +13,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    # Benchmarks
-    "run": "fewshot.runner.benchmark:run",
-    "load_benchmark": "fewshot.runner.benchmark:load_benchmark",
-    "list_learners": "fewshot.learners.registry:list_learners",
-    "list_backbones": "fewshot.backbones.registry:list_backbones",
-    "list_datasets": "fewshot.data.catalogue:list_datasets",
-    # One learner
-    "check": "fewshot.runner.conformance.outcomes:check",
-    "train": "fewshot.runner.one_learner:train",
-    "evaluate": "fewshot.runner.one_learner:evaluate",
-    "predict": "fewshot.runner.one_learner:predict",
-    # Images
-    "open_split": "fewshot.data:open_split",
-    "draw_episode": "fewshot.episodes.tensors:draw_episode",
-    # Results
-    "read_results": "fewshot.results.frame:read_results",
-    "table": "fewshot.reporting.folder:table",
-    "compare": "fewshot.reporting.folder:compare",
-    "plot": "fewshot.reporting.folder:plot",
-    "report": "fewshot.reporting.folder:report",
-    # Contracts
-    "Learner": "fewshot.protocols:Learner",
-    "FeatureLearner": "fewshot.protocols:FeatureLearner",
-    "Backbone": "fewshot.protocols:Backbone",
-    "EpisodeBatch": "fewshot.protocols:EpisodeBatch",
-    "ImageBatch": "fewshot.protocols:ImageBatch",
-    "option": "fewshot.options:option",
-    # Values
-    "EpisodeShape": "fewshot.episodes.sampling:EpisodeShape",
-    "Episode": "fewshot.episodes.sampling:Episode",
-    "Recipe": "fewshot.harness.recipe:Recipe",
-    "Scoring": "fewshot.harness.recipe:Scoring",
-    "Cell": "fewshot.runner.cells:Cell",
-    "UserError": "fewshot.errors:UserError",
+    "backbones.registry": ("list_backbones",),
+    "data": ("open_split",),
+    "data.catalogue": ("list_datasets",),
+    "episodes.sampling": ("Episode", "EpisodeShape"),
+    "episodes.tensors": ("draw_episode",),
+    "errors": ("UserError",),
+    "harness.recipe": ("Recipe", "Scoring"),
+    "learners.registry": ("list_learners",),
+    "options": ("option",),
+    "protocols": ("Backbone", "EpisodeBatch", "FeatureLearner", "ImageBatch", "Learner"),
+    "reporting.folder": ("compare", "plot", "report", "table"),
+    "results.frame": ("read_results",),
+    "runner.benchmark": ("load_benchmark", "run"),
+    "runner.cells": ("Cell",),
+    "runner.conformance.outcomes": ("check",),
+    "runner.one_learner": ("evaluate", "predict", "train"),
 }
-"""The public name -> where it is: `module:attribute`."""
+"""The modules below `fewshot` with the public names that each holds."""
+_MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
 
 if TYPE_CHECKING:  # `as` makes mypy and editors see the names
     from fewshot.backbones.registry import list_backbones as list_backbones
@@ -80,15 +63,14 @@ if TYPE_CHECKING:  # `as` makes mypy and editors see the names
     from fewshot.runner.one_learner import predict as predict
     from fewshot.runner.one_learner import train as train
 
-__all__ = list(_PUBLIC)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     """Return a public name from the module that holds it."""
-    if name not in _PUBLIC:
+    if name not in _MODULES:
         raise AttributeError(f"module 'fewshot' has no attribute '{name}'")
-    module, _, attribute = _PUBLIC[name].partition(":")
-    value = getattr(import_module(module), attribute)
+    value = getattr(import_module(f"fewshot.{_MODULES[name]}"), name)
     globals()[name] = value  # so that it is looked up once
     return value
 

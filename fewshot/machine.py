@@ -54,9 +54,8 @@ def keep_freed_memory() -> bool:
 
 def processor_name() -> str:
     """Return the processor's model, as the system tells it."""
-    lines = _cpu_info().splitlines()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    named = re.search(r"^model name\s*:(.*)", _linux_facts("cpuinfo"), re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def processor_kind() -> str:
@@ -65,7 +64,8 @@ def processor_kind() -> str:
     A name does not tell them: clouds call unlike processors "AMD EPYC". Family and model stand
     where the system tells them, "bf16" where there is bfloat16 in hardware.
     """
-    fields = dict(re.findall(r"^(cpu family|model)\s*: (\d+)$", _cpu_info(), re.MULTILINE))
+    pattern = r"^(cpu family|model)\s*: (\d+)$"
+    fields = dict(re.findall(pattern, _linux_facts("cpuinfo"), re.MULTILINE))
     known = [f"{name.removeprefix('cpu ')} {number}" for name, number in sorted(fields.items())]
     bf16 = ["bf16"] if computes_bf16() else []
     return ", ".join([*known, torch.backends.cpu.get_cpu_capability(), *bf16])
@@ -78,13 +78,13 @@ def computes_bf16() -> bool:
     """
     flags = ("avx512_bf16", "amx_bf16")
     is_used = torch.backends.cpu.get_cpu_capability() in ("AVX512", "AMX")
-    return is_used and any(flag in _cpu_info() for flag in flags)
+    return is_used and any(flag in _linux_facts("cpuinfo") for flag in flags)
 
 
-def _cpu_info() -> str:
-    """Return the facts that Linux has on the processors; empty on other systems."""
+def _linux_facts(name: str) -> str:
+    """Return the text of a file below /proc; empty on systems that have none."""
     try:
-        return Path("/proc/cpuinfo").read_text()
+        return Path(f"/proc/{name}").read_text()
     except OSError:
         return ""
 
@@ -92,15 +92,10 @@ def _cpu_info() -> str:
 def gpu_driver() -> str | None:
     """Return the version of the GPU's driver; None where the system does not tell."""
     try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        answer = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return answer.stdout.splitlines()[0].strip()
+    return answer.splitlines()[0].strip()
 
 
 class ProcessorSeconds(NamedTuple):
@@ -119,10 +114,9 @@ class ProcessorSeconds(NamedTuple):
 def processor_seconds() -> ProcessorSeconds:
     """Return the processor time of this process and of the whole machine (Linux)."""
     own_s, machine_s = time.process_time(), time.monotonic() * (os.cpu_count() or 1)
-    try:
-        ticks = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
-    except OSError:
+    if not (facts := _linux_facts("stat")):
         return ProcessorSeconds(own_s, None, machine_s)
+    ticks = facts.splitlines()[0].split()[1:9]
     idle, waiting = int(ticks[3]), int(ticks[4])
     busy = sum(map(int, ticks)) - idle - waiting
     return ProcessorSeconds(own_s, busy / os.sysconf("SC_CLK_TCK"), machine_s)
@@ -158,24 +152,20 @@ def package_version(name: str) -> str | None:
 
 def git_state() -> dict[str, Any] | None:
     """Return the commit of the suite's source, and if it was changed; None outside a checkout."""
-
-    def git(*arguments: str) -> str:
-        here = Path(__file__).parent
-        return subprocess.run(
-            ["git", "-C", str(here), *arguments],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
+    git = "git", "-C", str(Path(__file__).parent)
     try:
         # An installed package may lie inside somebody else's repository.
-        if not git("ls-files", __file__):
+        if not _output(*git, "ls-files", __file__):
             return None
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
-        return {"commit": git("rev-parse", "HEAD"), "changed": bool(changed)}
+        changed = _output(*git, "status", "--porcelain", "--untracked-files=no", "--", ".")
+        return {"commit": _output(*git, "rev-parse", "HEAD"), "changed": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _output(*command: str) -> str:
+    """Return what a command prints. Raises OSError and CalledProcessError."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def free_memory(device: torch.device) -> None:
@@ -199,8 +189,6 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Return the peak since the last reset of the GPU's memory, or the process's resident one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) * 1024
+    if peak := re.search(r"^VmHWM:\s*(\d+)", _linux_facts("self/status"), re.MULTILINE):
+        return int(peak[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

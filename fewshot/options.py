@@ -92,7 +92,14 @@ class Registry(Generic[T]):
 
         Raises UserError for one that cannot be loaded or is not of this kind.
         """
-        return {name: self._load(name, where) for name, where in self.addresses().items()}
+        found = {}
+        for name, where in self.addresses().items():
+            try:
+                offered = EntryPoint(name, where, self.group).load()
+            except Exception as error:
+                raise UserError(f"entry point {where}: {type(error).__name__}: {error}") from error
+            found[name] = self.check(offered, where)
+        return found
 
     def include(self, spec: str, known: Mapping[str, T]) -> tuple[str, dict[str, T]]:
         """Return the name that NAME or FILE.py:CLASS stands for, and the known ones with it.
@@ -105,23 +112,21 @@ class Registry(Generic[T]):
                 raise unknown_name(self.kind, spec, known)
             return spec, dict(known)
         path, _, attribute = spec.rpartition(":")
-        module_name = _module_name(Path(path))
+        digest = sha256(str(Path(path).resolve()).encode()).hexdigest()[:8]
+        module_name = f"fewshot_outside_{digest}"
         loaded = sys.modules.get(module_name)
         for name, one in known.items():
             if loaded and one is vars(loaded).get(attribute):
                 return name, dict(known)
-        found = self.check(_from_file(Path(path), module_name, attribute), spec)
+        module = _run_file(Path(path), module_name)
+        if not hasattr(module, attribute):
+            classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
+            raise unknown_name(f"class in {path}", attribute, classes)
+        found = self.check(getattr(module, attribute), spec)
         name = self.name_of(found)
         if name in known:
             raise UserError(f"{spec}: there is a {self.kind} '{name}': choose another name")
         return name, {**known, name: found}
-
-    def _load(self, name: str, where: str) -> T:
-        try:
-            offered = EntryPoint(name, where, self.group).load()
-        except Exception as error:
-            raise UserError(f"entry point {where}: {type(error).__name__}: {error}") from error
-        return self.check(offered, where)
 
 
 def is_in_file(spec: str) -> bool:
@@ -167,18 +172,6 @@ def first_doc_line(address: str) -> str:
         return ""
     docs = [ast.get_docstring(node) for node in classes if node.name == name]
     return (docs[0] or "").partition("\n")[0] if docs else ""
-
-
-def _module_name(path: Path) -> str:
-    return f"fewshot_outside_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-
-
-def _from_file(path: Path, module_name: str, attribute: str) -> Any:
-    module = _run_file(path, module_name)
-    if not hasattr(module, attribute):
-        classes = [name for name, value in vars(module).items() if inspect.isclass(value)]
-        raise unknown_name(f"class in {path}", attribute, classes)
-    return getattr(module, attribute)
 
 
 def _run_file(path: Path, module_name: str) -> ModuleType:

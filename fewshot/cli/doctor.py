@@ -27,6 +27,10 @@ def doctor(data: DataOption = None) -> None:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     about = machine.describe(torch.device("cpu"))
     packages = {k: v for k, v in about["versions"].items() if k not in OPTIONAL}
+    optional = {
+        name: machine.package_version(PACKAGE_OF.get(name, name)) or f"missing: {how}"
+        for name, how in OPTIONAL.items()
+    }
     versions = {"fewshot": __version__, "python": about["python"], **packages}
     lines = [
         "versions",
@@ -40,7 +44,7 @@ def doctor(data: DataOption = None) -> None:
         f"data in {data_dir(data)}",
         *(f"  {name:12} {state}" for name, state in _data_states(data).items()),
         "optional parts",
-        *(f"  {name:12} {_optional_state(name)}" for name in OPTIONAL),
+        *(f"  {name:12} {state}" for name, state in optional.items()),
     ]
     print("\n".join(lines))
 
@@ -59,10 +63,3 @@ def _data_states(data: Path | None) -> dict[str, str]:
         else:
             states[name] = f"missing: fewshot data fetch {name}, or import {name} SOURCE"
     return states | {name: "present" for name in present if name not in datasets}
-
-
-def _optional_state(name: str) -> str:
-    from fewshot.machine import package_version
-
-    version = package_version(PACKAGE_OF.get(name, name))
-    return version or f"missing: {OPTIONAL[name]}"

@@ -2,24 +2,20 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from fewshot import machine
-from fewshot.backbones.registry import BACKBONE_REGISTRY
-from fewshot.data.catalogue import DATASET_REGISTRY
 from fewshot.errors import UserError
-from fewshot.learners.registry import LEARNER_REGISTRY
-from fewshot.options import Registry
+from fewshot.options import is_in_file
 from fewshot.results.files import is_complete, read_cell
 from fewshot.results.frame import Results
 from fewshot.runner.benchmark_file import (
-    OptionClasses,
+    Configs,
     find_benchmark,
-    named_files,
     parse_benchmark,
     parse_document,
 )
@@ -27,14 +23,13 @@ from fewshot.runner.cells import Cell
 from fewshot.runner.dry_run.estimate import Forecast, forecast
 from fewshot.runner.dry_run.throughput import Rates
 from fewshot.runner.run import Summary, choose_device, run_cells
-from fewshot.runner.settings import parse_settings
+from fewshot.runner.settings import parse_settings, renamed
 from fewshot.runner.validate import check_cells
-from fewshot.runner.workspace import Workspace, open_workspace, part_cells
+from fewshot.runner.workspace import REGISTRIES, Workspace, open_workspace, part_cells
 
 Say = Callable[[str], None]
 Settings = Sequence[str] | Mapping[str, Any]
 """`["recipe.lr=0.1"]`, or `{"recipe.lr": 0.1}`."""
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class Benchmark:
         machine.keep_freed_memory()
         self.check([c for c in self.cells if not self.workspace.missing_data(c)], say)
         say("counting operations, and timing the backbones here for some seconds")
-        return forecast(self.cells, self.workspace, on, force, Rates(on).of), on
+        return forecast(self.cells, self.workspace, force, Rates(on).of), on
 
     def run(
         self, device: str, threads: int | None, force: bool, train_only: bool, say: Say
@@ -105,37 +100,30 @@ def open_benchmark(
     name, text, folder = find_benchmark(benchmark)
     if isinstance(settings, Mapping):
         settings = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    tables = [parse_document(name, text), parse_settings(settings)]
 
-    names: dict[str, str] = {}
+    def include(key: str, spec: str) -> str:
+        nonlocal workspace
+        included, workspace = workspace.include(key, spec)
+        return included
 
-    def include(registry: Registry[T], key: str, known: Mapping[str, T]) -> dict[str, T]:
-        found = dict(known)
-        for spec in named_files(tables, key):
-            names[spec], found = registry.include(_beside(folder, spec), found)
-        return found
+    def name_of(key: str, spec: str) -> str:
+        """Return the name of a FILE.py:CLASS, its file in `folder` where there is such a file."""
+        if key not in REGISTRIES or not is_in_file(spec):
+            return spec
+        beside = str(folder / spec)
+        is_there = Path(beside.rpartition(":")[0]).is_file()
+        return include(key, beside if is_there else spec)
 
-    learners = include(LEARNER_REGISTRY, "learner", workspace.learners)
-    backbones = include(BACKBONE_REGISTRY, "backbone", workspace.backbones)
-    datasets = include(DATASET_REGISTRY, "dataset", workspace.datasets)
-    if learner is not None:
-        learner, learners = LEARNER_REGISTRY.include(learner, learners)
-    if backbone is not None:
-        backbone, backbones = BACKBONE_REGISTRY.include(backbone, backbones)
-    options = OptionClasses(
-        {name: cls.Config for name, cls in learners.items()},
-        {name: cls.Config for name, cls in backbones.items()},
-        names,
-    )
-    cells = parse_benchmark(name, text, options, settings, learner, backbone)
-    known = replace(workspace, learners=learners, backbones=backbones, datasets=datasets)
-    return Benchmark(cells, known)
-
-
-def _beside(folder: Path, spec: str) -> str:
-    """Return a FILE.py:CLASS with its file in `folder`, where there is such a file."""
-    beside = str(folder / spec)
-    return beside if Path(beside.rpartition(":")[0]).is_file() else spec
+    document = renamed(parse_document(name, text), name_of)
+    overrides = renamed(parse_settings(settings), name_of)
+    learner = include("learner", learner) if learner is not None else None
+    backbone = include("backbone", backbone) if backbone is not None else None
+    configs: Configs = {
+        "learner": {name: cls.Config for name, cls in workspace.learners.items()},
+        "backbone": {name: cls.Config for name, cls in workspace.backbones.items()},
+    }
+    cells = parse_benchmark(name, document, configs, overrides, learner, backbone)
+    return Benchmark(cells, workspace)
 
 
 def load_benchmark(

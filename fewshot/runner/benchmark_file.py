@@ -6,33 +6,26 @@ whatever changes the numbers changes the name.
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from fewshot.errors import UserError, unknown_name
 from fewshot.harness.recipe import Recipe, Scoring
-from fewshot.options import Share, is_in_file
+from fewshot.options import Share
 from fewshot.runner.cells import Cell, Origins, Training
 from fewshot.runner.settings import Layer, merge, origins_of, parse_settings
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class OptionClasses:
-    """The `Config` classes of every learner and backbone by name, handed in from above.
-
-    names: the name of each FILE.py:CLASS that the file gives for a learner, backbone or data set.
-    """
-
-    learners: Mapping[str, type]
-    backbones: Mapping[str, type]
-    names: Mapping[str, str] = field(default_factory=dict)
+Configs = Mapping[Literal["learner", "backbone"], Mapping[str, type]]
+"""The `Config` classes of every learner and of every backbone by name, handed in from above."""
 
 
 def find_benchmark(benchmark: str) -> tuple[str, str, Path]:
@@ -52,27 +45,6 @@ def find_benchmark(benchmark: str) -> tuple[str, str, Path]:
         raise UserError(f"{benchmark}: cannot be read: {error}") from None
 
 
-def named_files(value: Any, key: str, below: bool = False) -> Iterator[str]:
-    """Yield each FILE.py:CLASS that nested tables give for `key`; `below`: this is its value."""
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from named_files(each, key, below or name == key)
-    elif isinstance(value, list):
-        for each in value:
-            yield from named_files(each, key, below)
-    elif below and isinstance(value, str) and is_in_file(value):
-        yield value
-
-
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
-    """Return nested tables with each FILE.py:CLASS replaced by its name."""
-    if isinstance(value, Mapping):
-        return {key: _renamed(each, names) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_renamed(each, names) for each in value]
-    return names.get(value, value) if isinstance(value, str) else value
-
-
 def parse_document(name: str, text: str) -> dict[str, Any]:
     """Return the tables of a benchmark file. Raises UserError for text that is not one."""
     try:
@@ -88,26 +60,24 @@ def parse_document(name: str, text: str) -> dict[str, Any]:
 
 def parse_benchmark(
     name: str,
-    text: str,
-    options: OptionClasses,
-    settings: Sequence[str] = (),
+    document: Mapping[str, Any],
+    configs: Configs,
+    overrides: Mapping[str, Any],
     learner: str | None = None,
     backbone: str | None = None,
 ) -> list[Cell]:
-    """Return the cells of a benchmark file, in its order.
+    """Return the cells of a benchmark file, in the order of its tables `document`.
 
     `[defaults]` holds keys that every `[[training]]` takes over unless it says otherwise; a
     training's `dataset` and `seeds` and its scoring's `n_shot` may be lists, one cell for each
     combination. `targets` is a table: data set -> validation accuracy to reach.
-    `settings` are `key=value` overrides (dotted keys, TOML values) of every training. With
-    `learner`, only its trainings are read, so that settings may be its own options; where the file
-    has none, `[defaults]` and the settings alone make one. With `backbone`, only trainings on it
-    are read; where the file has none, all are, on this one with its default options.
+    `overrides` are such tables too, over every training. With `learner`, only its trainings are
+    read, so that overrides may be its own options; where the file has none, `[defaults]` and the
+    overrides alone make one. With `backbone`, only trainings on it are read; where the file has
+    none, all are, on this one with its default options.
 
-    Raises UserError for text that is not TOML, unknown keys and values out of range.
+    Raises UserError for unknown names and keys, and for values out of range.
     """
-    document = _renamed(parse_document(name, text), options.names)
-    overrides = _renamed(parse_settings(settings), options.names)
     defaults, entries = document.get("defaults", {}), document.get("training", [])
 
     def naming(key: str, wanted: str) -> list[dict[str, Any]]:
@@ -131,10 +101,12 @@ def parse_benchmark(
             on_backbone,
             (overrides, "--set"),
         )
-        cells.extend(_expand(name, merged, origins, options))
+        cells.extend(_expand(name, merged, origins, configs))
     if on_backbone[0]:  # trainings that differed in it alone are one now
         cells = list({cell.id: cell for cell in cells}.values())
-    _refuse_duplicates(name, cells)
+    for cell_id, times in Counter(cell.id for cell in cells).items():
+        if times > 1:
+            raise UserError(f"{name}: the cell {cell_id} stands in the file twice")
     return cells
 
 
@@ -150,18 +122,17 @@ def read_options(cls: type[T], settings: Sequence[str], where: str) -> T:
     return _build(cls, parse_settings(settings), where)
 
 
-def _expand(
-    name: str, entry: dict[str, Any], origins: Origins, options: OptionClasses
-) -> Iterator[Cell]:
+def _expand(name: str, entry: dict[str, Any], origins: Origins, configs: Configs) -> Iterator[Cell]:
     known = {"dataset", "backbone", "backbone_options", "learner", "learner_options"}
     _refuse_unknown_keys(entry, known | {"recipe", "scoring", "seeds", "label", "targets"}, name)
     for key in ("backbone", "learner"):
         if not isinstance(entry.get(key), str):
             raise UserError(f'{name}: a [[training]] needs `{key} = "..."`')
     where = f"{name}, {entry['learner']}"
-    targets = _targets(entry, where)
+    # Of data sets that this entry has not, too: `[defaults]` may name them for all.
+    targets = _checked(dict[str, Share], entry.get("targets", {}), f"{where}: targets")
     for dataset in _datasets(entry, name):
-        for training in _trainings(dataset, entry, options, where):
+        for training in _trainings(dataset, entry, configs, where):
             for scoring in _scorings(dataset, entry, where):
                 label, target = str(entry.get("label", "")), targets.get(dataset)
                 cell = Cell(name, training, scoring, label, target)
@@ -175,38 +146,15 @@ def _datasets(entry: Mapping[str, Any], name: str) -> list[str]:
     return names
 
 
-def _targets(entry: Mapping[str, Any], where: str) -> dict[str, float]:
-    """Return the validation accuracies to reach, by data set.
-
-    Those of other data sets than the entry's stay unused: `[defaults]` may name them for all.
-    """
-    accuracies = TypeAdapter(dict[str, Share])
-    try:
-        return accuracies.validate_python(entry.get("targets", {}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, ("targets", *first["loc"])))
-        raise UserError(f"{where}: {key}: {first['msg']}") from None
-
-
 def _trainings(
-    dataset: str, entry: Mapping[str, Any], options: OptionClasses, where: str
+    dataset: str, entry: Mapping[str, Any], configs: Configs, where: str
 ) -> Iterator[Training]:
-    backbone, learner = entry["backbone"], entry["learner"]
     training = Training(
         dataset=dataset,
-        backbone=backbone,
-        backbone_options=_build(
-            _lookup("backbone", backbone, options.backbones),
-            entry.get("backbone_options", {}),
-            f"{where}: backbone_options",
-        ),
-        learner=learner,
-        learner_options=_build(
-            _lookup("learner", learner, options.learners),
-            entry.get("learner_options", {}),
-            f"{where}: learner_options",
-        ),
+        backbone=entry["backbone"],
+        backbone_options=_options("backbone", entry, configs["backbone"], where),
+        learner=entry["learner"],
+        learner_options=_options("learner", entry, configs["learner"], where),
         recipe=_build(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
         seed=0,
     )
@@ -214,6 +162,13 @@ def _trainings(
         if not isinstance(seed, int) or seed < 0:
             raise UserError(f"{where}: seeds are whole numbers from 0, not {seed!r}")
         yield replace(training, seed=seed)
+
+
+def _options(kind: str, entry: Mapping[str, Any], classes: Mapping[str, type], where: str) -> Any:
+    key, name = f"{kind}_options", entry[kind]
+    if name not in classes:
+        raise unknown_name(kind, name, classes)
+    return _build(classes[name], entry.get(key, {}), f"{where}: {key}")
 
 
 def _scorings(dataset: str, entry: Mapping[str, Any], where: str) -> Iterator[Scoring]:
@@ -228,11 +183,16 @@ def _scorings(dataset: str, entry: Mapping[str, Any], where: str) -> Iterator[Sc
 def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Return a frozen dataclass of TOML values, with types and ranges checked."""
     _refuse_unknown_keys(values, {f.name for f in fields(cls)}, where)  # type: ignore[arg-type]
+    return _checked(cls, dict(values), where)
+
+
+def _checked(kind: type[T], value: Any, where: str) -> T:
+    """Return a TOML value as one of this type. Raises UserError for a wrong type or range."""
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(map(str, first["loc"]))
         raise UserError(f"{where}{'.' + key if key else ''}: {first['msg']}") from None
 
 
@@ -241,22 +201,7 @@ def _refuse_unknown_keys(values: object, known: set[str], where: str) -> None:
         raise UserError(f"{where}: expected a table of keys, not {values!r}")
     for key in values:
         if key not in known:
-            error = unknown_name("key", key, known)
-            raise UserError(f"{where}: {error}")
-
-
-def _refuse_duplicates(name: str, cells: Sequence[Cell]) -> None:
-    seen = set()
-    for cell in cells:
-        if cell.id in seen:
-            raise UserError(f"{name}: the cell {cell.id} stands in the file twice")
-        seen.add(cell.id)
-
-
-def _lookup(kind: str, name: str, classes: Mapping[str, type]) -> type:
-    if name not in classes:
-        raise unknown_name(kind, name, classes)
-    return classes[name]
+            raise UserError(f"{where}: {unknown_name('key', key, known)}")
 
 
 def _is_list_of_tables(value: Any) -> bool:

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fewshot.backbones.registry import BACKBONE_REGISTRY
-from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.source import EpisodeSource
 from fewshot.episodes.tensors import Images
 from fewshot.errors import UserError
@@ -20,10 +18,8 @@ from fewshot.harness.train import Trained
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Backbone, FeatureLearner, Learner
 from fewshot.runner.cells import Training
-from fewshot.runner.run import choose_device, train_learner
+from fewshot.runner.run import COPIES_AUGMENT, choose_device, train_learner
 from fewshot.runner.workspace import open_workspace
-
-COPIES_AUGMENT = AUGMENTS["crop_flip_jitter"]
 
 
 @dataclass(frozen=True)
@@ -65,18 +61,17 @@ def train(
     trained; 10,000 steps if none is given. data: the folder of images. say: hears each validation.
     Raises UserError for a mistake, and DivergedError when the loss explodes.
     """
-    workspace = open_workspace(".", data)
-    name, learners = LEARNER_REGISTRY.include(learner, workspace.learners)
-    net, backbones = BACKBONE_REGISTRY.include(backbone, workspace.backbones)
-    workspace = replace(workspace, learners=learners, backbones=backbones)
-    if learners[name].trains_on == "nothing":
-        raise UserError(f"{name} is not trained: there is nothing to do")
+    learner, workspace = open_workspace(".", data).include("learner", learner)
+    backbone, workspace = workspace.include("backbone", backbone)
+    cls, net = workspace.learners[learner], workspace.backbones[backbone]
+    if cls.trains_on == "nothing":
+        raise UserError(f"{learner} is not trained: there is nothing to do")
     training = Training(
         dataset=dataset,
-        backbone=net,
-        backbone_options=backbones[net].Config(**(backbone_options or {})),
-        learner=name,
-        learner_options=learners[name].Config(**(options or {})),
+        backbone=backbone,
+        backbone_options=net.Config(**(backbone_options or {})),
+        learner=learner,
+        learner_options=cls.Config(**(options or {})),
         recipe=recipe or Recipe(steps=10_000),
         seed=seed,
     )

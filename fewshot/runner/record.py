@@ -1,7 +1,9 @@
 """The record of a cell, run.json: everything a reader needs to defend or to repeat it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -12,15 +14,19 @@ from fewshot.protocols import Learner
 from fewshot.results.records import RunRecord, TrainingRecord
 from fewshot.runner.cells import Cell
 from fewshot.runner.validate import classes_trained_on
+from fewshot.runner.workspace import Workspace
 
 
-class MadeBy(NamedTuple):
-    """The source digests of outside classes, the machine, the suite's commit and the device."""
+@dataclass(frozen=True)
+class Run:
+    """Facts that the cells of one run share; `git` is as it stood when the run began."""
 
-    digests: dict[str, str | None]
+    workspace: Workspace
+    device: torch.device
+    say: Callable[[str], None]
     host: dict[str, Any]
     git: dict[str, Any] | None
-    device: torch.device
+    train_only: bool
 
 
 def run_record(
@@ -30,7 +36,7 @@ def run_record(
     source: EpisodeSource,
     score: Score,
     training: TrainingRecord | None,
-    made_by: MadeBy,
+    run: Run,
 ) -> RunRecord:
     """Return run.json; `training` is training.json where there was a training."""
     seen = classes_trained_on(train_source, source) if training else []
@@ -44,7 +50,7 @@ def run_record(
         "dataset": _identity(source),
         "trained_on": _identity(train_source),
         "test_classes_trained_on": seen,
-        **made_by.digests,
+        **run.workspace.digests(cell.training),
         "episodes_digest": score.digest,
         "protocol": _protocol(cell, learner, training, len(seen), len(source.class_names)),
         "parameters": sum(p.numel() for p in learner.parameters()) if training else 0,
@@ -55,10 +61,10 @@ def run_record(
             "total_s": score.total_s,
             "cpu_s": score.use.cpu_s,
             "others": score.use.others,
-            "peak_memory_mb": megabytes(machine.peak_memory_bytes(made_by.device)),
+            "peak_memory_mb": peak_memory_mb(run.device),
         },
-        "host": made_by.host,
-        "git": made_by.git,
+        "host": run.host,
+        "git": run.git,
     }
     return RunRecord.from_json(record)
 
@@ -94,9 +100,9 @@ def _protocol(
     }
 
 
-def megabytes(n_bytes: int) -> int:
-    """Return a number of bytes in whole mebibytes."""
-    return round(n_bytes / 2**20)
+def peak_memory_mb(device: torch.device) -> int:
+    """Return the peak since the last reset of memory on a device, in whole mebibytes."""
+    return round(machine.peak_memory_bytes(device) / 2**20)
 
 
 def now() -> str:

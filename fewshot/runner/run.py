@@ -26,13 +26,13 @@ from fewshot.results.files import read_curve, read_training, write_cell, write_c
 from fewshot.results.records import TrainingRecord
 from fewshot.runner.build import build_learner
 from fewshot.runner.cells import Cell, Training
-from fewshot.runner.record import MadeBy, megabytes, now, run_record
+from fewshot.runner.record import Run, now, peak_memory_mb, run_record
 from fewshot.runner.workspace import Workspace, is_current, is_trained
 
 Say = Callable[[str], None]
 DIVERGED = "diverged"  # folder of trainings that did: their last good weights and their curve
 KEPT_EPISODES = 8  # whose single predictions a cell keeps: the report shows some of them
-COPIES_AUGMENT = "crop_flip_jitter"  # of the support, as Tian et al. (2020) did
+COPIES_AUGMENT = AUGMENTS["crop_flip_jitter"]  # of the support, as Tian et al. (2020) did
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,7 @@ def run_cells(
     """
     for cell in cells:
         _check_device(cell, device)
-    host, git = machine.describe(device), machine.git_state()
-    run = _Run(workspace, device, say, host, git, train_only)
+    run = Run(workspace, device, say, machine.describe(device), machine.git_state(), train_only)
     summary = Summary([], [], [])
     trained_now: set[str] = set()
     diverged: dict[str, str] = {}
@@ -103,19 +102,7 @@ def _check_device(cell: Cell, device: torch.device) -> None:
     check_device(recipe.convolutions, device, cell.id)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Facts that the cells of one run share; `git` is as it stood when the run began."""
-
-    workspace: Workspace
-    device: torch.device
-    say: Say
-    host: dict[str, Any]
-    git: dict[str, Any] | None
-    train_only: bool
-
-
-def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
+def _run_cell(cell: Cell, run: Run, retrain: bool) -> None:
     training, workspace = cell.training, run.workspace
     machine.free_memory(run.device)  # of the cell before
     if workspace.classes(training).learner.trains_on != "nothing":
@@ -126,7 +113,7 @@ def _run_cell(cell: Cell, run: _Run, retrain: bool) -> None:
         _score_cell(cell, run)
 
 
-def _score_cell(cell: Cell, run: _Run) -> None:
+def _score_cell(cell: Cell, run: Run) -> None:
     training, workspace = cell.training, run.workspace
     folder = workspace.training_folder(training)
     train_source = workspace.open(training.dataset, "train")
@@ -141,35 +128,33 @@ def _score_cell(cell: Cell, run: _Run) -> None:
         # What the backbone knows are pixels scaled by the constants of the set it was trained on.
         source = replace(source, mean=train_source.mean, std=train_source.std)
     machine.reset_peak_memory(run.device)
-    augment = AUGMENTS[COPIES_AUGMENT]
     score = evaluate(
         learner,
         source,
         cell.scoring,
-        augment,
+        COPIES_AUGMENT,
         run.device,
         disjoint=True,
         keep=KEPT_EPISODES,
         memory_gb=workspace.memory_gb,
     )
-    made_by = MadeBy(workspace.digests(training), run.host, run.git, run.device)
-    written = run_record(cell, learner, train_source, source, score, record, made_by)
+    written = run_record(cell, learner, train_source, source, score, record, run)
     tables = score.episodes, score.disjoint, score.predictions
     with only_writer(workspace.cell_folder(cell)):
         write_cell(workspace.cell_folder(cell), written, curve, *tables)
     run.say(f"    test accuracy {100 * score.accuracy:.2f} % in {score.total_s:.1f} s")
 
 
-def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
+def _run_training(cell: Cell, run: Run, afresh: bool) -> None:
     # Cells that differ in test-only options share it: whichever comes first, it is the same.
     training, workspace = cell.training.without_test_options, run.workspace
     recipe, device = training.recipe, run.device
     if recipe.precision == "bf16" and device.type == "cpu" and not machine.computes_bf16():
         run.say("    this processor emulates bf16: --set recipe.precision=fp32 may be faster")
     machine.reset_peak_memory(device)
-    made_from = workspace.made_from(training)
-    made_by = {"suite": __version__, "git": run.git, "host": run.host}
-    journal = TrainingCheckpoint(workspace.journal(training), {**made_from, **made_by})
+    made_from, made_by = workspace.made_from(training), {"host": run.host, "git": run.git}
+    same = {**made_from, **made_by, "suite": __version__}
+    journal = TrainingCheckpoint(workspace.journal(training), same)
     if afresh:
         journal.forget()
     try:
@@ -186,9 +171,8 @@ def _run_training(cell: Cell, run: _Run, afresh: bool) -> None:
         "finished": now(),
         "selected_step": trained.selected_step,
         "spent": asdict(spent),
-        "peak_memory_mb": megabytes(machine.peak_memory_bytes(device)),
-        "host": run.host,
-        "git": run.git,
+        "peak_memory_mb": peak_memory_mb(device),
+        **made_by,
     }
     with new_folder(workspace.training_folder(training)) as temporary:
         torch.save(learner.state_dict(), temporary / "checkpoint.pt")
@@ -216,14 +200,12 @@ def train_learner(
     recipe, memory_gb = training.recipe, workspace.memory_gb
     source, val_source = (workspace.open(training.dataset, part) for part in ("train", "val"))
     learner = build_learner(training, workspace.classes(training), source, device)
-    no_augment, augment = AUGMENTS["none"], AUGMENTS[recipe.augment]
+    augment, seed = AUGMENTS[recipe.augment], training.seed
 
     def validate(candidate: Learner) -> float:
-        scoring = recipe.val_scoring
-        score = evaluate(candidate, val_source, scoring, no_augment, device, memory_gb=memory_gb)
-        return score.accuracy
+        how = recipe.val_scoring, AUGMENTS["none"], device
+        return evaluate(candidate, val_source, *how, memory_gb=memory_gb).accuracy
 
-    seed = training.seed
     trained = train(
         learner, source, augment, validate, recipe, seed, device, say, journal, memory_gb
     )

@@ -1,7 +1,7 @@
 """Layers of settings: a benchmark's defaults, a training's own keys, and `--set` over both."""
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fewshot.errors import UserError
@@ -54,6 +54,15 @@ def merge(*layers: Layer) -> tuple[dict[str, Any], dict[str, str]]:
     for layer, origin in layers:
         lay(merged, layer, origin, "")
     return merged, origins
+
+
+def renamed(value: Any, name_of: Callable[[str, str], str], key: str = "") -> Any:
+    """Return nested tables with each text replaced by `name_of` its key and itself."""
+    if isinstance(value, Mapping):
+        return {name: renamed(each, name_of, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [renamed(each, name_of, key) for each in value]
+    return name_of(key, value) if isinstance(value, str) else value
 
 
 def origins_of(resolved: Mapping[str, Any], given: Origins) -> dict[str, str]:

@@ -1,23 +1,28 @@
 """The folders of a run, the classes that its benchmark may name, and what is there already."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.data import DataSets, available, data_dir, open_source
-from fewshot.data.catalogue import known_datasets
+from fewshot.data.catalogue import DATASET_REGISTRY, known_datasets
 from fewshot.episodes.sampling import Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
 from fewshot.learners.registry import LEARNER_REGISTRY
-from fewshot.options import source_digest
+from fewshot.options import Registry, source_digest
 from fewshot.protocols import Backbone, Learner
 from fewshot.results.files import TRAINING_FILES, TRAININGS, is_complete, read_cell, read_training
 from fewshot.runner.build import Classes
 from fewshot.runner.cells import Cell, Training
 
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "learner": LEARNER_REGISTRY,
+    "backbone": BACKBONE_REGISTRY,
+    "dataset": DATASET_REGISTRY,
+}
 MADE_FROM = ("fingerprint", "learner_digest", "backbone_digest")
 
 
@@ -34,6 +39,15 @@ class Workspace:
     backbones: Mapping[str, type[Backbone]]
     datasets: DataSets
     memory_gb: float | None = None
+
+    def include(self, kind: str, spec: str) -> tuple[str, "Workspace"]:
+        """Return the name that NAME or FILE.py:CLASS stands for, and the workspace with it.
+
+        kind: a key of `REGISTRIES`. Raises UserError as `Registry.include` does.
+        """
+        name, known = REGISTRIES[kind].include(spec, getattr(self, f"{kind}s"))
+        changed: dict[str, Any] = {f"{kind}s": known}
+        return name, replace(self, **changed)
 
     def cell_folder(self, cell: Cell) -> Path:
         """Return the folder of a cell."""

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from fewshot.options import option
-from fewshot.runner.benchmark_file import OptionClasses, parse_benchmark
+from fewshot.runner.benchmark_file import parse_benchmark, parse_document
 from fewshot.runner.cells import Cell
+from fewshot.runner.settings import parse_settings
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class BackboneConfig:
     filters: int = 64
 
 
-OPTIONS = OptionClasses({"mine": LearnerConfig}, {"net": BackboneConfig})
+CONFIGS = {"learner": {"mine": LearnerConfig}, "backbone": {"net": BackboneConfig}}
 
 
 TEXT = """
@@ -39,4 +40,5 @@ learner_options = { c = 2 }
 
 
 def load(text: str = TEXT, *settings: str) -> list[Cell]:
-    return parse_benchmark("bench", text, OPTIONS, settings)
+    document = parse_document("bench", text)
+    return parse_benchmark("bench", document, CONFIGS, parse_settings(settings))

@@ -7,8 +7,6 @@ that names what is wrong, or `NotApplicableError`.
 import gc
 import io
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fewshot.episodes.sampling import EpisodeShape
-from fewshot.protocols import EpisodeBatch, FeatureLearner, Learner
+from fewshot.protocols import EpisodeBatch, FeatureLearner
 from fewshot.runner.conformance.subject import (
     N_CLASSES,
     SHAPES,
@@ -25,6 +23,7 @@ from fewshot.runner.conformance.subject import (
     Subject,
     close,
     generator,
+    halves,
     logits,
     made_batch,
     training_batch,
@@ -73,15 +72,15 @@ def adapting_changes_nothing(subject: Subject) -> None:
 def nothing_is_remembered(subject: Subject) -> None:
     """Earlier episodes and predictions make no difference."""
     learner, batch = subject.exact(), made_batch(SHAPES[0])
-    s = batch.n_support
     first = logits(learner, batch)
     logits(learner, made_batch(SHAPES[0], seed=1))
     if not torch.equal(first, logits(learner, batch)):
         raise FaultError("the same episode gets other logits after another one: it keeps a state")
+    support, query_x_TQCHW = halves(batch)
     with torch.no_grad():
-        state = learner.adapt(batch.x_TMCHW[:, :s], batch.y_TM[:, :s], 5)
-        learner.predict(state, batch.x_TMCHW[:, s:].flip(1))
-        again = learner.predict(state, batch.x_TMCHW[:, s:])
+        state = learner.adapt(*support)
+        learner.predict(state, query_x_TQCHW.flip(1))
+        again = learner.predict(state, query_x_TQCHW)
     if not torch.equal(first, again):
         raise FaultError("predict twice on one state gives other logits: it keeps a state")
 
@@ -95,11 +94,8 @@ def query_labels_do_not_leak(subject: Subject) -> None:
         learner = subject.exact()
         y_TM = batch.y_TM.clone()
         y_TM[:, s:] = (y_TM[:, s:] + shift) % 5
-        seen = training_batch(learner, batch._replace(y_TM=y_TM))
-        learner.train()
-        learner.loss(seen)
-        learner.eval()
-        found.append(logits(learner, batch))
+        learner.train().loss(training_batch(learner, batch._replace(y_TM=y_TM)))
+        found.append(logits(learner.eval(), batch))
     if not torch.equal(*found):
         raise FaultError(
             "label leak: query labels that `loss` saw change the logits without a step"
@@ -114,8 +110,7 @@ def repeats_itself(subject: Subject) -> None:
         learner = subject.exact(3)
         out = [logits(learner, batch)]
         if learner.trains_on != "nothing":
-            learner.train()
-            out.append(learner.loss(training_batch(learner, batch)).detach())
+            out.append(learner.train().loss(training_batch(learner, batch)).detach())
         found.append(out)
     if not all(torch.equal(a, b) for a, b in zip(*found, strict=True)):
         raise FaultError("two learners built alike give other logits or losses")
@@ -124,22 +119,17 @@ def repeats_itself(subject: Subject) -> None:
 def no_global_randomness(subject: Subject) -> None:
     """Neither `adapt`, `predict` nor `loss` draws from a random stream that all share."""
     learner, batch = subject.exact(), made_batch(SHAPES[0])
-    with _watched_streams("adapt and predict"):
-        logits(learner, batch)
-    if learner.trains_on != "nothing":
-        learner.train()
-        with _watched_streams("loss"):
-            learner.loss(training_batch(learner, batch))
-
-
-@contextmanager
-def _watched_streams(what: str) -> Iterator[None]:
-    """Raises FaultError when what is done inside moves a global random stream."""
     before = _streams()
-    yield
-    after = _streams()
-    for name, state in before.items():
-        if after[name] != state:
+    logits(learner, batch)
+    _check_streams(before, "adapt and predict")
+    if learner.trains_on != "nothing":
+        learner.train().loss(training_batch(learner, batch))
+        _check_streams(before, "loss")
+
+
+def _check_streams(before: dict[str, str | bytes], what: str) -> None:
+    for name, state in _streams().items():
+        if before[name] != state:
             raise FaultError(f"{what}: draws from the global random stream of {name}")
 
 
@@ -154,34 +144,35 @@ def _streams() -> dict[str, str | bytes]:
 def support_order(subject: Subject) -> None:
     """The order of the support images makes no difference."""
     batch = made_batch(SHAPES[1])
-    order = torch.arange(batch.y_TM.shape[1])
-    order[: batch.n_support] = torch.randperm(batch.n_support, generator=generator())
-    moved = batch._replace(x_TMCHW=batch.x_TMCHW[:, order], y_TM=batch.y_TM[:, order])
-    _same(subject.exact(3), batch, moved, "depends on the order of the support images")
+    order_M = torch.arange(batch.y_TM.shape[1])
+    order_M[: batch.n_support] = torch.randperm(batch.n_support, generator=generator())
+    learner = subject.exact(3)
+    if not close(logits(learner, batch), logits(learner, _reordered(batch, order_M))):
+        raise FaultError("depends on the order of the support images")
 
 
 def query_order(subject: Subject) -> None:
     """The order of the query images makes no difference to the logits of each."""
-    batch, s = made_batch(SHAPES[1]), made_batch(SHAPES[1]).n_support
-    order = torch.randperm(batch.y_TM.shape[1] - s, generator=generator())
-    whole = torch.cat([torch.arange(s), s + order])
-    moved = batch._replace(x_TMCHW=batch.x_TMCHW[:, whole], y_TM=batch.y_TM[:, whole])
-    learner = subject.exact(3)
-    if not close(logits(learner, batch)[:, order], logits(learner, moved)):
+    learner, batch = subject.exact(3), made_batch(SHAPES[1])
+    s = batch.n_support
+    order_Q = torch.randperm(batch.y_TM.shape[1] - s, generator=generator())
+    moved = _reordered(batch, torch.cat([torch.arange(s), s + order_Q]))
+    if not close(logits(learner, batch)[:, order_Q], logits(learner, moved)):
         raise FaultError("a query's logits depend on the order of the query images")
+
+
+def _reordered(batch: EpisodeBatch, order_M: Tensor) -> EpisodeBatch:
+    return batch._replace(x_TMCHW=batch.x_TMCHW[:, order_M], y_TM=batch.y_TM[:, order_M])
 
 
 def episodes_are_apart(subject: Subject) -> None:
     """An episode alone and among others gets the same logits."""
     batch, learner = made_batch(SHAPES[0]), subject.exact()
     together = logits(learner, batch)
+    x_TMCHW, y_TM, ids_TN, s = batch
     for t in range(len(together)):
         one = slice(t, t + 1)
-        alone = batch._replace(
-            x_TMCHW=batch.x_TMCHW[one],
-            y_TM=batch.y_TM[one],
-            class_ids_TN=batch.class_ids_TN[one],
-        )
+        alone = EpisodeBatch(x_TMCHW[one], y_TM[one], ids_TN[one], s)
         if not close(together[one], logits(learner, alone)):
             raise FaultError("an episode's logits depend on the other episodes of its batch")
 
@@ -202,11 +193,11 @@ def relabelling(subject: Subject) -> None:
 def inductive_as_declared(subject: Subject) -> None:
     """Queries one by one and together get the same logits, unless it is declared transductive."""
     batch, learner = made_batch(SHAPES[0]), subject.exact()
-    s = batch.n_support
     together = logits(learner, batch)
+    support, query_x_TQCHW = halves(batch)
     with torch.no_grad():
-        state = learner.adapt(batch.x_TMCHW[:, :s], batch.y_TM[:, :s], 5)
-        one_by_one = [learner.predict(state, x) for x in batch.x_TMCHW[:, s:].split(1, dim=1)]
+        state = learner.adapt(*support)
+        one_by_one = [learner.predict(state, x) for x in query_x_TQCHW.split(1, dim=1)]
     same = close(together, torch.cat(one_by_one, dim=1))
     if not same and not learner.transductive:
         raise FaultError(
@@ -258,7 +249,7 @@ def features_equal_images(subject: Subject) -> None:
         raise NotApplicableError("its backbone is adapted at test")
     s = batch.n_support
     with torch.no_grad():
-        z_TMD = learner.embed(batch.x_TMCHW.flatten(0, 1)).unflatten(0, batch.y_TM.shape)
+        z_TMD = learner.embed_episodes(batch.x_TMCHW)
         state = learner.adapt_features(z_TMD[:, :s], batch.y_TM[:, :s], 5)
         from_table = learner.predict_features(state, z_TMD[:, s:])
     if not close(from_table, logits(learner, batch)):
@@ -273,20 +264,14 @@ def memory_stays_flat(subject: Subject) -> None:
     alive = []
     for step in range(1, STEPS + 1):
         if learner.trains_on != "nothing":
-            learner.train()
             learner.zero_grad(set_to_none=True)
-            learner.loss(training_batch(learner, batch)).backward()
+            learner.train().loss(training_batch(learner, batch)).backward()
         logits(learner.eval(), batch)
         if step % (STEPS // 4) == 0:
             alive.append(_tensor_bytes())
     if all(after > before for before, after in pairwise(alive)):
         grown = (alive[-1] - alive[0]) / (STEPS - STEPS // 4)
         raise FaultError(f"memory grows: tensors of {grown:,.0f} bytes more are kept at every step")
-
-
-def _same(learner: Learner, batch: EpisodeBatch, moved: EpisodeBatch, fault: str) -> None:
-    if not close(logits(learner, batch), logits(learner, moved)):
-        raise FaultError(fault)
 
 
 def _tensor_bytes() -> int:

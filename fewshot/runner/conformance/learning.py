@@ -17,7 +17,7 @@ from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.harness.train import train
 from fewshot.protocols import Learner
 from fewshot.runner.conformance.subject import FaultError, Subject, generator, small_options
-from fewshot.statistics.intervals import mean_ci95
+from fewshot.statistics.intervals import Interval
 
 GLYPH_SIZE = 32
 GLYPHS_PER_CLASS = 40
@@ -39,8 +39,7 @@ CPU = torch.device("cpu")
 
 def above_chance(subject: Subject) -> None:
     """After a short training on drawn characters it does better than guessing."""
-    scores = evaluate(_trained(subject), _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
-    mean, half = mean_ci95(scores["accuracy"].to_numpy())
+    mean, half = _score(_trained(subject))
     if not mean - half > 1 / SCORING.n_way:
         raise FaultError(
             f"{100 * mean:.1f} ± {100 * half:.1f} % after {LEARNING.steps} steps on glyphs, "
@@ -50,9 +49,7 @@ def above_chance(subject: Subject) -> None:
 
 def chance_on_shuffled_labels(subject: Subject) -> None:
     """Support labels that say nothing leave it nothing but guessing."""
-    blind = _ShuffledSupport(_trained(subject))
-    scores = evaluate(blind, _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).episodes
-    mean, half = mean_ci95(scores["accuracy"].to_numpy())
+    mean, half = _score(_ShuffledSupport(_trained(subject)))
     # Twice the interval: a false alarm in some 10,000.
     if mean - 2 * half > 1 / SCORING.n_way:
         raise FaultError(
@@ -80,6 +77,10 @@ class _ShuffledSupport(Learner):
 
     def predict(self, state: Any, query_x_TQCHW: Tensor) -> Tensor:
         return self.inner.predict(state, query_x_TQCHW)
+
+
+def _score(learner: Learner) -> Interval:
+    return evaluate(learner, _glyphs()["test"], SCORING, AUGMENTS["none"], CPU).interval
 
 
 @lru_cache(maxsize=1)

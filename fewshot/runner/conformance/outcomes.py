@@ -5,25 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fewshot.runner.conformance.contract import (
-    adapting_changes_nothing,
-    episodes_are_apart,
-    features_equal_images,
-    gradients_reach_every_parameter,
-    inductive_as_declared,
-    logits_depend_on_queries,
-    memory_stays_flat,
-    no_global_randomness,
-    nothing_is_remembered,
-    query_labels_do_not_leak,
-    query_order,
-    relabelling,
-    repeats_itself,
-    saves_and_loads,
-    shapes_and_numbers,
-    support_order,
-)
-from fewshot.runner.conformance.learning import above_chance, chance_on_shuffled_labels
+from fewshot.runner.conformance import contract, learning
 from fewshot.runner.conformance.subject import (
     FaultError,
     NotApplicableError,
@@ -89,23 +71,23 @@ def run_checks(
 CHECKS: dict[str, Check] = {
     check.__name__.replace("_", " "): check
     for check in (
-        shapes_and_numbers,
-        logits_depend_on_queries,
-        adapting_changes_nothing,
-        nothing_is_remembered,
-        query_labels_do_not_leak,
-        repeats_itself,
-        no_global_randomness,
-        support_order,
-        query_order,
-        episodes_are_apart,
-        relabelling,
-        inductive_as_declared,
-        gradients_reach_every_parameter,
-        saves_and_loads,
-        features_equal_images,
-        memory_stays_flat,
-        above_chance,
-        chance_on_shuffled_labels,
+        contract.shapes_and_numbers,
+        contract.logits_depend_on_queries,
+        contract.adapting_changes_nothing,
+        contract.nothing_is_remembered,
+        contract.query_labels_do_not_leak,
+        contract.repeats_itself,
+        contract.no_global_randomness,
+        contract.support_order,
+        contract.query_order,
+        contract.episodes_are_apart,
+        contract.relabelling,
+        contract.inductive_as_declared,
+        contract.gradients_reach_every_parameter,
+        contract.saves_and_loads,
+        contract.features_equal_images,
+        contract.memory_stays_flat,
+        learning.above_chance,
+        learning.chance_on_shuffled_labels,
     )
 }

@@ -19,11 +19,8 @@ N_CLASSES = 8
 IMAGE_SIZE = 16  # pixels of the made images, on which all but learning is checked
 SHAPES = (EpisodeShape(5, 1, 3), EpisodeShape(3, 4, 2), EpisodeShape(8, 2, 1))
 CLOSE = 1e-6  # of logits in float64 whose sums ran in another order, or whose solver stopped
-SMALL = {
-    "filters": 16,
-    "widths": (4, 6, 8, 10),
-    "drop_rate": 0.0,
-}  # options of backbones, where they have them
+SMALL = {"filters": 16, "widths": (4, 6, 8, 10), "drop_rate": 0.0}
+"""Options of backbones, for those that have them."""
 
 
 class FaultError(Exception):
@@ -122,9 +119,14 @@ def training_batch(learner: Learner, batch: EpisodeBatch) -> Batch:
 @torch.no_grad()
 def logits(learner: Learner, batch: EpisodeBatch) -> Tensor:
     """Return logits_TQN of a batch's queries, given its support."""
-    s, n_way = batch.n_support, batch.n_way
-    state = learner.adapt(batch.x_TMCHW[:, :s], batch.y_TM[:, :s], n_way)
-    return learner.predict(state, batch.x_TMCHW[:, s:])
+    support, query_x_TQCHW = halves(batch)
+    return learner.predict(learner.adapt(*support), query_x_TQCHW)
+
+
+def halves(batch: EpisodeBatch) -> tuple[tuple[Tensor, Tensor, int], Tensor]:
+    """Return the support images and labels with the number of ways; and the query images."""
+    s = batch.n_support
+    return (batch.x_TMCHW[:, :s], batch.y_TM[:, :s], batch.n_way), batch.x_TMCHW[:, s:]
 
 
 def close(a: Tensor, b: Tensor) -> bool:

@@ -17,7 +17,6 @@ from fewshot.runner.cells import Cell, Training
 from fewshot.runner.dry_run.flops import (
     Cost,
     DataSize,
-    Step,
     data_size,
     embedding_units,
     episode_units,
@@ -54,13 +53,13 @@ class Forecast:
 
 
 def forecast(
-    cells: Sequence[Cell], workspace: Workspace, device: torch.device, force: bool, rate_of: RateOf
+    cells: Sequence[Cell], workspace: Workspace, force: bool, rate_of: RateOf
 ) -> list[Forecast]:
     """Return what `run_cells` would do with each cell, and its cost.
 
     rate_of: operations a second of a training's backbone, from image size and batch: `Rates.of`.
     """
-    estimator = _Estimator(workspace, device, rate_of)
+    estimator = _Estimator(workspace, rate_of)
     counted: set[str] = set()
     found = []
     for cell in cells:
@@ -68,7 +67,6 @@ def forecast(
         if not force and _is_done(cell, workspace, missing):
             found.append(Forecast(cell, "done", missing))
             continue
-        state: State = "no data" if missing else "to do"
         training, scoring, unknown = None, None, ""
         trained = not force and _is_trained(cell.training, workspace, missing)
         try:
@@ -80,6 +78,7 @@ def forecast(
         except Exception as error:  # of a learner from outside the suite
             unknown = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         counted.add(cell.training.id)
+        state: State = "no data" if missing else "to do"
         found.append(Forecast(cell, state, missing, training, scoring, unknown))
     return found
 
@@ -98,8 +97,8 @@ def _is_trained(training: Training, workspace: Workspace, missing: tuple[str, ..
 class _Estimator:
     """An estimator of trainings and cells; whatever several share is counted once."""
 
-    def __init__(self, workspace: Workspace, device: torch.device, rate_of: RateOf) -> None:
-        self._workspace, self._device, self._rate_of = workspace, device, rate_of
+    def __init__(self, workspace: Workspace, rate_of: RateOf) -> None:
+        self._workspace, self._rate_of = workspace, rate_of
         self._known: dict[str, Any] = {}
 
     def training(self, training: Training) -> Cost | None:
@@ -114,7 +113,7 @@ class _Estimator:
         units = self._once(f"step {network} {batch}", lambda: step_units(training, classes))
         validation = self._scoring_units(training, recipe.val_scoring, size, "val")
         flops = self._unit_flops(training, size.image_size)
-        step = Step(step_images(recipe, classes.learner), units * self._mean_flops(training, size))
+        step = Cost(step_images(recipe, classes.learner), units * self._mean_flops(training, size))
         return estimate(recipe, step, validation * flops, self._rate(training, size))
 
     def scoring(self, cell: Cell) -> Cost:
@@ -153,14 +152,8 @@ class _Estimator:
         return self._once(key, lambda: unit_flops(training, classes, px))
 
     def _rate(self, training: Training, size: DataSize) -> float:
-        classes, recipe = self._workspace.classes(training), training.recipe
-        if classes.learner.trains_on == "images":
-            images = recipe.batch_size
-        else:
-            images = recipe.n_way * (recipe.n_shot + recipe.n_query)
-            # An inner loop takes one episode after another on a CPU, and all at once on a GPU.
-            if not classes.learner.differentiable_norm or self._device.type == "cuda":
-                images *= recipe.episodes_per_step
+        classes = self._workspace.classes(training)
+        images = step_images(training.recipe, classes.learner)
         return self._rate_of(training, classes, size.image_size, images)
 
     def _size(self, dataset: str) -> DataSize:

@@ -42,17 +42,11 @@ class Cost:
         )
 
 
-class Step(NamedTuple):
-    """One outer step: its images and operations."""
-
-    images: int
-    flops: float
-
-
-def estimate(recipe: Recipe, step: Step, validation_flops: float, rate: float) -> Cost:
+def estimate(recipe: Recipe, step: Cost, validation_flops: float, rate: float) -> Cost:
     """Return the cost of a training with its validations, at `rate` operations a second.
 
-    It ends when the first of the recipe's budgets is used up, which validations do not count in.
+    step: images and operations of an outer step. A training ends when the first of its recipe's
+    budgets is used up, which validations do not count in.
     """
     budgets = (
         recipe.steps,

@@ -17,20 +17,21 @@ from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.learners.protonet import ProtoNet
 from fewshot.protocols import EpisodeBatch, ImageBatch
 from fewshot.runner.benchmark import load_benchmark
-from fewshot.runner.benchmark_file import OptionClasses, parse_benchmark, shipped_benchmarks
+from fewshot.runner.benchmark_file import parse_benchmark, parse_document, shipped_benchmarks
 from fewshot.runner.build import new_learner
 from fewshot.runner.dry_run import flops, throughput
 from fewshot.runner.dry_run.estimate import cost_words, forecast, lines_of
-from fewshot.runner.dry_run.flops import Cost, Step, estimate
+from fewshot.runner.dry_run.flops import Cost, estimate
 from fewshot.runner.dry_run.throughput import Rates
 from fewshot.runner.run import run_cells
+from fewshot.runner.settings import parse_settings
 from fewshot.runner.workspace import open_workspace
 
 CPU = torch.device("cpu")
-OPTIONS = OptionClasses(
-    {name: cls.Config for name, cls in LEARNERS.items()},
-    {name: cls.Config for name, cls in BACKBONES.items()},
-)
+CONFIGS = {
+    "learner": {name: cls.Config for name, cls in LEARNERS.items()},
+    "backbone": {name: cls.Config for name, cls in BACKBONES.items()},
+}
 
 
 def rate_of(training, classes, image_size, images):
@@ -54,7 +55,7 @@ def rate_of(training, classes, image_size, images):
 )
 def test_a_training_ends_with_its_first_budget(budgets, steps):
     recipe = Recipe(**budgets, validations=3)
-    found = estimate(recipe, Step(images=100, flops=1e9), validation_flops=5e9, rate=2e9)
+    found = estimate(recipe, Cost(images=100, flops=1e9), validation_flops=5e9, rate=2e9)
     assert found == Cost(100 * steps, steps * 1e9 + 15e9, steps / 2 + 7.5)
 
 
@@ -100,7 +101,7 @@ def test_one_rate_a_backbone_explains_the_time_of_every_committed_training(
     trained = {run["training"]["id"]: run for run in runs if run["training"]}
     chosen = [cells[run["cell"]] for run in trained.values() if run["cell"] in cells]
     place = open_workspace(tmp_path, tmp_path)
-    found = forecast(chosen, place, CPU, False, machine_of_the_results)
+    found = forecast(chosen, place, False, machine_of_the_results)
     assert len(found) > 8
     for f in found:
         spent = trained[f.cell.training.id]["training"]["spent"]
@@ -123,7 +124,7 @@ def training_of(name, backbone="conv4", recipe="", options=""):
     steps = 1
     {recipe}
     """
-    return parse_benchmark("bench", text, OPTIONS)[0].training
+    return cells_of(text)[0].training
 
 
 def test_the_backbone_is_counted_as_by_hand():
@@ -282,11 +283,12 @@ def place(tmp_path):
 
 
 def cells_of(text=BENCHMARK, *settings):
-    return parse_benchmark("bench", text, OPTIONS, settings)
+    document = parse_document("bench", text)
+    return parse_benchmark("bench", document, CONFIGS, parse_settings(settings))
 
 
 def shown(cells, place, force=False):
-    found = forecast(cells, place, CPU, force, rate_of)
+    found = forecast(cells, place, force, rate_of)
     return found, lines_of(found, CPU)
 
 
@@ -365,7 +367,7 @@ def test_a_cell_scored_elsewhere_counts_the_images_there(place):
 @pytest.mark.parametrize("name", shipped(shipped_benchmarks()))
 def test_every_shipped_benchmark_has_a_forecast_without_any_data(name, tmp_path):
     cells = load_benchmark(name)
-    found = forecast(cells, open_workspace(tmp_path, tmp_path), CPU, False, rate_of)
+    found = forecast(cells, open_workspace(tmp_path, tmp_path), False, rate_of)
     assert not [f for f in found if f.unknown]
     trainings = {c.training.id for c in cells if c.training.learner != "pixels"}
     assert sum(f.training is not None for f in found) == len(trainings)
