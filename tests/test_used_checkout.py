@@ -20,7 +20,7 @@ WORDS = (
     "helpers.checkout",
     "committed_results",
     "shipped_benchmarks",
-    "os.environ",
+    "FEWSHOT_DATA",
 )
 """Tests that read in the checkout or look at the environment have one of these in their text."""
 RESULTS = ("results/quick", "results/trainings/quick", "results/diverged", "results/mine/again")

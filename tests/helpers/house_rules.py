@@ -375,7 +375,7 @@ TESTED_IN = {
     "fewshot/data/untrusted/*.py": "tests/data/untrusted/test_files.py",
     "fewshot/data/variants/*.py": "tests/data/variants/test_description.py",
     "fewshot/data/workers.py": "tests/data/test_store.py",
-    "fewshot/harness/@(batches|outer_loop|recipe|selection).py": "tests/harness/test_train.py",
+    "fewshot/harness/@(batches|recipe|selection).py": "tests/harness/test_train.py",
     "fewshot/harness/views.py": "tests/harness/test_evaluate.py",
     "fewshot/heads/logistic_newton.py": "tests/heads/test_logistic.py",
     "fewshot/heads/svm_*.py": "tests/heads/test_svm.py",
