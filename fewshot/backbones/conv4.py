@@ -47,7 +47,6 @@ class Conv4(Backbone):
         )
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the features z_ID of images x_ICHW."""
         z: Tensor = self.blocks(x_ICHW)
         return z.flatten(1)
 

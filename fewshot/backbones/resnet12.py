@@ -30,7 +30,6 @@ class ResNet12(Backbone):
         """The options of ResNet-12.
 
         widths: channels of the four stages. drop_rate: of dropout and DropBlock; 0 is neither.
-
         dropblock_size: side of a dropped block; None is 2 up to 32x32 pixels and 5 above.
         dropblock_warmup: training forwards over which DropBlock's rate rises to drop_rate.
         """
@@ -68,7 +67,6 @@ class ResNet12(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the features z_ID of images x_ICHW."""
         z: Tensor = self.stages(x_ICHW)
         return z.mean((2, 3))
 
@@ -114,7 +112,6 @@ class DropBlock(nn.Module):
         self.register_buffer("n_forwards", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the maps with blocks zeroed when training, else as they came."""
         if not self.training or self.rate == 0:
             return x_ICHW
         self.n_forwards += 1
