@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -50,16 +51,12 @@ class ResNet12(Backbone):
         self.out_dim = config.widths[-1]
         block_size = config.dropblock_size or (2 if image_size <= 32 else 5)
         stages: list[nn.Module] = []
-        c_in = 3
-        for i, c_out in enumerate(config.widths):
+        rate = config.drop_rate
+        for i, (c_in, c_out) in enumerate(pairwise((3, *config.widths))):
             stages.append(_Stage(c_in, c_out, norm))
-            if config.drop_rate > 0:
-                stages.append(
-                    nn.Dropout(config.drop_rate)
-                    if i < 2
-                    else DropBlock(config.drop_rate, block_size, config.dropblock_warmup)
-                )
-            c_in = c_out
+            if rate > 0:
+                blocks = DropBlock(rate, block_size, config.dropblock_warmup)
+                stages.append(nn.Dropout(rate) if i < 2 else blocks)
         self.stages = nn.Sequential(*stages)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -127,13 +127,8 @@ def _score_episodes(
 
 def _predictions(predicted_TQ: np.ndarray) -> pd.DataFrame:
     episodes_TQ, queries_TQ = np.indices(predicted_TQ.shape, np.int32)
-    return pd.DataFrame(
-        {
-            "episode": episodes_TQ.ravel(),
-            "query": queries_TQ.ravel(),
-            "predicted": predicted_TQ.ravel(),
-        }
-    )
+    columns = {"episode": episodes_TQ, "query": queries_TQ, "predicted": predicted_TQ}
+    return pd.DataFrame({name: x_TQ.ravel() for name, x_TQ in columns.items()})
 
 
 def _adapting(view: View, indices: EpisodeIndices, device: torch.device) -> Callable[[], Any]:

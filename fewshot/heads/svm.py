@@ -78,15 +78,14 @@ def fit(
             one_hot(support_y_TS.long(), n_way).double(),
             (c, ridge, tolerance, max_steps, fixed_steps),
         )
-    if fixed_steps is None:
-        lost_T = ~(error_T <= tolerance)
-        if lost_T.any():
-            warnings.warn(
-                f"support vector machine: {int(lost_T.sum())} of {len(lost_T)} episodes did not "
-                f"converge in {max_steps} steps, the first is {first(lost_T)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+    lost_T = ~(error_T <= tolerance)
+    if fixed_steps is None and lost_T.any():
+        warnings.warn(
+            f"support vector machine: {int(lost_T.sum())} of {len(lost_T)} episodes did not "
+            f"converge in {max_steps} steps, the first is {first(lost_T)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return Dual(alpha_TSN.to(z_TSD.dtype), error_T, steps)
 
 

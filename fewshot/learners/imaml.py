@@ -78,9 +78,8 @@ class IMAML(GradientLearner):
             curved = torch.autograd.grad(list(slopes.values()), leaves, pieces, retain_graph=True)
             return (1 + c.damping) * x_TP + _flat(curved) / c.proximal
 
-        solved = conjugate_gradients(
-            operator, right_TP, c.cg_steps, c.cg_tolerance, right_TP / (1 + c.damping)
-        )
+        flat_TP = right_TP / (1 + c.damping)
+        solved = conjugate_gradients(operator, right_TP, c.cg_steps, c.cg_tolerance, flat_TP)
         if bool((solved.residual_T > c.cg_tolerance).any()):
             warnings.warn(
                 f"iMAML: {c.cg_steps} steps of conjugate gradients leave a residual above "
