@@ -126,9 +126,9 @@ def _score_episodes(
 
 
 def _predictions(predicted_TQ: np.ndarray) -> pd.DataFrame:
-    episodes_TQ, queries_TQ = np.indices(predicted_TQ.shape, np.int32)
-    columns = {"episode": episodes_TQ, "query": queries_TQ, "predicted": predicted_TQ}
-    return pd.DataFrame({name: x_TQ.ravel() for name, x_TQ in columns.items()})
+    names = ("episode", "query", "predicted")
+    values = (*np.indices(predicted_TQ.shape, np.int32), predicted_TQ)
+    return pd.DataFrame({name: x_TQ.ravel() for name, x_TQ in zip(names, values, strict=True)})
 
 
 def _adapting(view: View, indices: EpisodeIndices, device: torch.device) -> Callable[[], Any]:
