@@ -37,6 +37,16 @@ class EpisodeBatch(NamedTuple):
         """N, the classes of each episode."""
         return int(self.class_ids_TN.shape[1])
 
+    @property
+    def support(self) -> tuple[Tensor, Tensor]:
+        """Images x_TSCHW and labels y_TS of the support."""
+        return self.x_TMCHW[:, : self.n_support], self.y_TM[:, : self.n_support]
+
+    @property
+    def query(self) -> tuple[Tensor, Tensor]:
+        """Images x_TQCHW and labels y_TQ of the queries."""
+        return self.x_TMCHW[:, self.n_support :], self.y_TM[:, self.n_support :]
+
 
 class ImageBatch(NamedTuple):
     """Labelled training images: x_ICHW float, y_I the training class 0 .. n_classes-1."""

@@ -28,6 +28,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from fewshot import machine
 from fewshot.heads import svm
+from fewshot.heads.support import linear_logits
 
 C, RIDGE = 0.1, 1.0
 
@@ -97,7 +98,7 @@ def race(n_shot: int, args: argparse.Namespace) -> dict[str, dict[str, float]]:
         alpha_TSN = solve(z)
         common.wait(device)
         solved = time.perf_counter()
-        logits_TQN = svm.logits(alpha_TSN, z, query_z_TQD)
+        logits_TQN = linear_logits(svm.weights(z, alpha_TSN), query_z_TQD)
         cross_entropy(logits_TQN.flatten(0, 1), query_y_TQ.flatten()).backward()
         common.wait(device)
         total = time.perf_counter() - start

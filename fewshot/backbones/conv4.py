@@ -42,12 +42,9 @@ class Conv4(Backbone):
         self.config = config
         self.out_dim = config.filters * side**2
         widths = [3] + [config.filters] * N_BLOCKS
-        self.blocks = nn.Sequential(
-            *(_Block(c_in, c_out, norm) for c_in, c_out in pairwise(widths))
-        )
+        self.blocks = nn.Sequential(*(_Block(*pair, norm) for pair in pairwise(widths)))
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the features z_ID of images x_ICHW."""
         z: Tensor = self.blocks(x_ICHW)
         return z.flatten(1)
 

@@ -12,13 +12,13 @@ from fewshot.protocols import Learner
 IMAGES_AND_PIXELS = (-4, -2, -1)
 
 
-class BatchNorm(nn.Module):
-    """Batch norm of images for inner loops; parameters and buffers named as in nn.BatchNorm2d.
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm of images for inner loops; parameters and buffers are those of nn.BatchNorm2d.
 
     Training: normalises by the mean and the (biased) variance of the batch, and *assigns* them to
     the buffers. Evaluation: normalises by what the buffers hold.
 
-    Why not nn.BatchNorm2d: under `torch.func` transforms its second-order gradients are wrong
+    Why another `forward`: under `torch.func` transforms PyTorch's second-order gradients are wrong
     (pytorch/functorch#534), and it changes its buffers in place. Called through
     `functional_call`, this one gives its statistics back as values, with their gradients: that
     is how those of a support set reach the query images. Averaging them over time is up to the
@@ -28,17 +28,7 @@ class BatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
-
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the normalised images."""
         if not self.training:
             scale, shift = self._scale_and_shift()
             return torch.addcmul(shift, x_ICHW, scale)
@@ -78,17 +68,14 @@ class Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(x_ICHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both moments, over images and pixels."""
         return _moments(x_ICHW)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        """Keep what the gradient needs."""
         ctx.save_for_backward(inputs[0], output[0])
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int], x: Tensor) -> tuple[tuple[Tensor, Tensor], Any]:
-        """Compute all episodes at once."""
         return Moments.apply(x.movedim(in_dims[0], 0)), (0, 0)
 
     @staticmethod
@@ -108,7 +95,6 @@ class Normalised(torch.autograd.Function):
     def forward(
         x_ICHW: Tensor, weight_C: Tensor, bias_C: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalised images, and both moments."""
         mean_C, var_C = _moments(x_ICHW)
         scale_C = weight_C * torch.rsqrt(var_C + eps)
         shift_C = bias_C - mean_C * scale_C
@@ -117,14 +103,12 @@ class Normalised(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        """Keep what the gradient needs."""
         x_ICHW, weight_C, _, ctx.eps = inputs
         ctx.save_for_backward(x_ICHW, weight_C, *output[1:])
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: Any) -> tuple[Any, Any]:
-        """Compute all episodes at once."""
         batched = [
             x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
             for x, dim in zip(inputs[:3], in_dims[:3], strict=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,6 @@ class ResNet12(Backbone):
         """The options of ResNet-12.
 
         widths: channels of the four stages. drop_rate: of dropout and DropBlock; 0 is neither.
-
         dropblock_size: side of a dropped block; None is 2 up to 32x32 pixels and 5 above.
         dropblock_warmup: training forwards over which DropBlock's rate rises to drop_rate.
         """
@@ -51,16 +51,12 @@ class ResNet12(Backbone):
         self.out_dim = config.widths[-1]
         block_size = config.dropblock_size or (2 if image_size <= 32 else 5)
         stages: list[nn.Module] = []
-        c_in = 3
-        for i, c_out in enumerate(config.widths):
+        rate = config.drop_rate
+        for i, (c_in, c_out) in enumerate(pairwise((3, *config.widths))):
             stages.append(_Stage(c_in, c_out, norm))
-            if config.drop_rate > 0:
-                stages.append(
-                    nn.Dropout(config.drop_rate)
-                    if i < 2
-                    else DropBlock(config.drop_rate, block_size, config.dropblock_warmup)
-                )
-            c_in = c_out
+            if rate > 0:
+                blocks = DropBlock(rate, block_size, config.dropblock_warmup)
+                stages.append(nn.Dropout(rate) if i < 2 else blocks)
         self.stages = nn.Sequential(*stages)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -68,7 +64,6 @@ class ResNet12(Backbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the features z_ID of images x_ICHW."""
         z: Tensor = self.stages(x_ICHW)
         return z.mean((2, 3))
 
@@ -114,7 +109,6 @@ class DropBlock(nn.Module):
         self.register_buffer("n_forwards", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x_ICHW: Tensor) -> Tensor:
-        """Return the maps with blocks zeroed when training, else as they came."""
         if not self.training or self.rate == 0:
             return x_ICHW
         self.n_forwards += 1

@@ -6,7 +6,8 @@ takes 9 m^2: a quarter for m = 4. The rest is additions, and products of matrice
 convolutions. In float32 the results differ from those of the sum by some 1e-5 of the largest.
 
 Letters: m edge of an output tile, n = m + 2 edge of an input tile, P = n^2 points at which both
-polynomials are multiplied, R tiles of all images. Images lie channels last, as IHWC.
+polynomials are multiplied, R tiles of all images. Images lie channels last, as IHWC. A grid
+(a, b, images, rows, columns, C) is a view of what a matrix is applied to, over its first two axes.
 """
 
 import functools
@@ -69,7 +70,7 @@ class Winograd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_ICHW: Tensor, weight_OCKK: Tensor) -> Tensor:
-        """Take images and kernels to the points, multiply there, and take the products back."""
+        # Images and kernels go to the points, are multiplied there, and the products come back.
         x = x_ICHW.permute(0, 2, 3, 1)
         images, height, width, _ = x.shape
         m = tile_edge(height, width)
@@ -102,11 +103,8 @@ class Winograd(torch.autograd.Function):
         grad_PRO = _points(back.T, _tiles(grad_y, m, m, rows, columns))
         grad_weight_POC = torch.bmm(grad_PRO.mT, x_PRC)
         grad_weight = x_PRC.new_empty(KERNEL, KERNEL, *grad_weight_POC.shape[1:])
-        _sandwich(
-            kernel.T,
-            _by_element(grad_weight_POC.unflatten(0, (n, n))),
-            _by_element(grad_weight),
-        )
+        grid = _by_element(grad_weight_POC.unflatten(0, (n, n)))
+        _sandwich(kernel.T, grid, _by_element(grad_weight))
         grad_PRC = torch.bmm(grad_PRO, weight_POC)
         # Tiles of the input overlap, so their gradients add up.
         grad_x = x_PRC.new_zeros(images, rows * m + 2, columns * m + 2, x_PRC.shape[-1])
@@ -146,9 +144,6 @@ def _powers(points: np.ndarray, degree: int) -> np.ndarray:
     return np.vstack([np.vander(points, degree, increasing=True), np.eye(degree)[-1]])
 
 
-# Views of tensors as a grid (a, b, images, rows, columns, C) of what a matrix is applied to ------
-
-
 def _tiles(x_IHWC: Tensor, edge: int, step: int, rows: int, columns: int) -> Tensor:
     """Return pixel (a, b) of every tile: tiles of `edge` pixels, `step` pixels apart."""
     i, h, w, c = x_IHWC.stride()
@@ -173,9 +168,6 @@ def _points(matrix: np.ndarray, grid: Tensor) -> Tensor:
     x = grid.new_empty(n, n, *grid.shape[2:])
     _sandwich(matrix, grid, x)
     return x.view(n * n, -1, grid.shape[-1])
-
-
-# The transforms --------------------------------------------------------------------------------
 
 
 def _sandwich(matrix: np.ndarray, source: Tensor, target: Tensor, add: bool = False) -> None:

@@ -27,12 +27,23 @@ def crop_flip(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
 
     x_IHWC: uint8 (I, H, W, C), square images; the result has the same shape and type.
     """
-    n_images, height = x_IHWC.shape[:2]
+    (n_images, height, width, n_channels), device = x_IHWC.shape, x_IHWC.device
     pad = crop_padding(height)
-    device = x_IHWC.device
     offsets_2I = torch.randint(2 * pad + 1, (2, n_images), generator=generator, device=device)
+    top_I, left_I = offsets_2I
     mirrored_I = torch.rand(n_images, generator=generator, device=device) < 0.5
-    return _crop_flip_at(x_IHWC, pad, offsets_2I[0], offsets_2I[1], mirrored_I)
+    # All images, and all of them mirrored: a mirrored crop is one from the other side of those.
+    padded = F.pad(torch.cat([x_IHWC, x_IHWC.flip(2)]), (0, 0, pad, pad, pad, pad))
+    padded_height, padded_width = padded.shape[1:3]
+    image_I = torch.arange(n_images, device=device) + n_images * mirrored_I
+    left_I = torch.where(mirrored_I, 2 * pad - left_I, left_I)
+    line_IH = (image_I * padded_height + top_I)[:, None] + torch.arange(height, device=device)
+    # A line of a crop lies in one piece and can be copied whole: as one of the (overlapping)
+    # lines that start at each pixel.
+    n_lines = max(padded[..., 0].numel() - width + 1, 0)
+    lines = padded.flatten().as_strided((n_lines, width * n_channels), (n_channels, 1))
+    chosen = lines.index_select(0, (line_IH * padded_width + left_I[:, None]).flatten())
+    return chosen.view(x_IHWC.shape)
 
 
 def crop_flip_jitter(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,26 +65,6 @@ def crop_flip_jitter(x_IHWC: Tensor, generator: torch.Generator) -> Tensor:
 
 AUGMENTS = {"none": none, "crop_flip": crop_flip, "crop_flip_jitter": crop_flip_jitter}
 """The `Augment` of each name in benchmarks."""
-
-
-def _crop_flip_at(
-    x_IHWC: Tensor, pad: int, top_I: Tensor, left_I: Tensor, mirrored_I: Tensor
-) -> Tensor:
-    """Return each image padded, cropped from (top, left), and mirrored where `mirrored_I`."""
-    n_images, height, width, n_channels = x_IHWC.shape
-    device = x_IHWC.device
-    # All images, and all of them mirrored: a mirrored crop is one from the other side of those.
-    padded = F.pad(torch.cat([x_IHWC, x_IHWC.flip(2)]), (0, 0, pad, pad, pad, pad))
-    padded_height, padded_width = padded.shape[1:3]
-    image_I = torch.arange(n_images, device=device) + n_images * mirrored_I
-    left_I = torch.where(mirrored_I, 2 * pad - left_I, left_I)
-    line_IH = (image_I * padded_height + top_I)[:, None] + torch.arange(height, device=device)
-    # A line of a crop lies in one piece and can be copied whole: as one of the (overlapping)
-    # lines that start at each pixel.
-    n_lines = max(padded[..., 0].numel() - width + 1, 0)
-    lines = padded.flatten().as_strided((n_lines, width * n_channels), (n_channels, 1))
-    chosen = lines.index_select(0, (line_IH * padded_width + left_I[:, None]).flatten())
-    return chosen.view(x_IHWC.shape)
 
 
 def _jitter(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fewshot import machine
 from fewshot.episodes import sampling
+from fewshot.episodes.augment import none
 from fewshot.episodes.sampling import Episode, EpisodeShape
 from fewshot.episodes.source import EpisodeSource
 from fewshot.protocols import Augment, EpisodeBatch
@@ -155,14 +156,9 @@ def draw_episode(
     """
     images = Images(source, torch.device("cpu"))
     drawn = sampling.draw_episode(seed, source.split, index, source.class_sizes, shape)
-    indices, query_y_TQ = episode_indices([drawn], source.class_starts)
-    support_x, query_x = (
-        images.normalized(images.pixels(i_TM[0])) for i_TM in (indices.support_TS, indices.query_TQ)
-    )
-    support_y, query_y = (
-        torch.from_numpy(y_TM[0].copy()) for y_TM in (indices.support_y_TS, query_y_TQ)
-    )
-    return EpisodeTensors(support_x, support_y, query_x, query_y)
+    labelled = episode_indices([drawn], source.class_starts)
+    batch = episode_batch(labelled, images, none, torch.Generator())
+    return EpisodeTensors(*(part_T[0] for part_T in (*batch.support, *batch.query)))
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

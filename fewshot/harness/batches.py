@@ -46,8 +46,3 @@ def batches(
         return episode_batch(labelled, images, augment, generator, edge)
 
     return image_batch if learner.trains_on == "images" else episodes
-
-
-def image_count(batch: Batch) -> int:
-    """Return the number of images in a batch, support and queries together."""
-    return batch.x_ICHW.shape[0] if isinstance(batch, ImageBatch) else batch.y_TM.numel()

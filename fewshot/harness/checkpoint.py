@@ -3,6 +3,7 @@
 import pickle
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,16 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: Any, /) -> Any: ...
 
 
+class Counts:
+    """The base of dataclasses whose fields are their state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
 class RandomStreams:
     """The streams that a training draws from: the augmentation's, and torch's own (dropout)."""
 
@@ -31,11 +42,9 @@ class RandomStreams:
             self._generators["cuda"] = torch.cuda.default_generators[index]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the state of each stream."""
         return {name: generator.get_state() for name, generator in self._generators.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Let each stream draw what would have come next."""
         for name, generator in self._generators.items():
             generator.set_state(state[name])
 
@@ -56,12 +65,6 @@ class TrainingCheckpoint:
         """Say whether the last note, or the beginning, is long enough ago."""
         return time.monotonic() - self._noted_at >= self._every_s
 
-    def write(self, state: Mapping[str, Any]) -> None:
-        """Note this state in place of the last: tensors, numbers, text, lists and dicts."""
-        torch.save({"of": self._of, "state": dict(state)}, self._new)
-        self._new.replace(self._path)
-        self._noted_at = time.monotonic()
-
     def read(self) -> dict[str, Any] | None:
         """Return the last note, its tensors on the CPU; None if there is none of this training."""
         try:
@@ -72,8 +75,11 @@ class TrainingCheckpoint:
         return state if note["of"] == self._of else None
 
     def save(self, parts: Mapping[str, Stateful]) -> None:
-        """Note the states of these parts by name, for `restore`."""
-        self.write({name: part.state_dict() for name, part in parts.items()})
+        """Note the states of these parts by name, in place of the last note, for `restore`."""
+        state = {name: part.state_dict() for name, part in parts.items()}
+        torch.save({"of": self._of, "state": state}, self._new)
+        self._new.replace(self._path)
+        self._noted_at = time.monotonic()
 
     def restore(self, parts: Mapping[str, Stateful]) -> bool:
         """Give the parts their states in the last note, by name; say whether there was a note."""

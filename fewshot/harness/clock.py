@@ -4,12 +4,12 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 
 from fewshot import machine
+from fewshot.harness.checkpoint import Counts
 
 FEWEST_S = 0.2
 """Over less, the system's hundredths of a second do not tell who used the processors."""
@@ -30,7 +30,7 @@ class Use:
 
 
 @dataclass
-class _Sums:
+class _Sums(Counts):
     """Seconds of a clock: total_s and its parts, warm-up, and processor seconds in total_s."""
 
     total_s: float = 0.0
@@ -45,22 +45,15 @@ class Clock:
     """Monotonic seconds, counted while it runs; a training's are split into PARTS.
 
     A GPU works through a queue. It is waited for where the clock starts and stops, and nowhere
-    else: the parts of a step are measured by events that the GPU itself notes down.
+    else: the parts of a step are measured by events that the GPU itself notes down. `counted` is
+    its state, once it stands still.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._since: float | None = None
-        self._sums = _Sums()
+        self.counted = _Sums()
         self._events: deque[tuple[str, torch.cuda.Event, torch.cuda.Event]] = deque()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums counted, once the clock stands still."""
-        return asdict(self._sums)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the sums of another clock."""
-        self._sums = _Sums(**state)
 
     def now(self) -> float:
         """Return monotonic seconds once the device has finished what was queued."""
@@ -72,22 +65,12 @@ class Clock:
     def total(self) -> float:
         """Seconds counted until now; the device is not waited for."""
         running = 0.0 if self._since is None else time.perf_counter() - self._since
-        return self._sums.total_s + running
-
-    @property
-    def warmup_s(self) -> float:
-        """Seconds of warm-up until now."""
-        return self._sums.warmup_s
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds of each part, once the clock stands still."""
-        return dict(self._sums.parts)
+        return self.counted.total_s + running
 
     @property
     def use(self) -> Use:
         """The use of the processors while the clock ran, once it stands still."""
-        sums = self._sums
+        sums = self.counted
         if sums.total_s < FEWEST_S or not sums.machine_s:
             return Use(sums.cpu_s, None)
         return Use(sums.cpu_s, min(1.0, sums.others_s / sums.machine_s))
@@ -118,36 +101,34 @@ class Clock:
             try:
                 yield
             finally:
-                self._sums.warmup_s += self.now() - start
+                self.counted.warmup_s += self.now() - start
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Book the time of the block on one of PARTS as well, if the clock runs."""
-        if self._since is None:
-            yield
-            return
-        if self._device.type == "cuda":
-            with torch.cuda.device(self._device):
-                start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-                start.record()
-                try:
-                    yield
-                finally:
-                    end.record()
-                    self._events.append((name, start, end))
-                    self._book_events()
-            return
-        began = time.perf_counter()
+        counts, on_gpu = self._since is not None, self._device.type == "cuda"
+        start = self._event() if counts and on_gpu else time.perf_counter()
         try:
             yield
         finally:
-            self._sums.parts[name] += time.perf_counter() - began
+            if isinstance(start, torch.cuda.Event):
+                self._events.append((name, start, self._event()))
+                self._book_events()
+            elif counts:
+                self.counted.parts[name] += time.perf_counter() - start
+
+    def _event(self) -> torch.cuda.Event:
+        """Return an event that the GPU notes down when all that is queued is done."""
+        with torch.cuda.device(self._device):
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+        return event
 
     def _book_events(self) -> None:
         """Book the parts whose events the GPU has passed, and wait for none."""
         while self._events and self._events[0][2].query():
             name, start, end = self._events.popleft()
-            self._sums.parts[name] += start.elapsed_time(end) / 1000
+            self.counted.parts[name] += start.elapsed_time(end) / 1000
 
     def _start(self) -> None:
         self._used_before = machine.processor_seconds()
@@ -156,16 +137,13 @@ class Clock:
     def _stop(self) -> None:
         if self._since is None:
             return
-        self._sums.total_s += self.now() - self._since
+        self.counted.total_s += self.now() - self._since
         self._since = None
         self._book_events()
-        self._count_use()
-
-    def _count_use(self) -> None:
         before, after = self._used_before, machine.processor_seconds()
         own_s = after.own_s - before.own_s
-        self._sums.cpu_s += own_s
+        self.counted.cpu_s += own_s
         if before.busy_s is not None and after.busy_s is not None:
             # The system counts in hundredths of a second: over a short time, less than nothing.
-            self._sums.others_s += max(0.0, after.busy_s - before.busy_s - own_s)
-            self._sums.machine_s += after.machine_s - before.machine_s
+            self.counted.others_s += max(0.0, after.busy_s - before.busy_s - own_s)
+            self.counted.machine_s += after.machine_s - before.machine_s

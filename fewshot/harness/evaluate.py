@@ -111,7 +111,8 @@ def _score_episodes(
     view: View, episodes: list[Episode], scoring: Scoring, clock: Clock, device: torch.device
 ) -> _Scored:
     limit = ACTIVATION_BYTES.get(device.type, ACTIVATION_BYTES["cpu"])
-    most = max(1, limit // (view.bytes_per_image * _images_per_episode(scoring)))
+    n_images = scoring.n_way * (scoring.n_shot * view.copies + scoring.n_query)
+    most = max(1, limit // (view.bytes_per_image * n_images))
     chunks = np.array_split(np.arange(len(episodes)), math.ceil(len(episodes) / most))
     drawn = [episode_indices([episodes[i] for i in chunk], view.class_starts) for chunk in chunks]
     if device.type == "cuda":
@@ -125,19 +126,9 @@ def _score_episodes(
 
 
 def _predictions(predicted_TQ: np.ndarray) -> pd.DataFrame:
-    episodes_TQ, queries_TQ = np.indices(predicted_TQ.shape, np.int32)
-    return pd.DataFrame(
-        {
-            "episode": episodes_TQ.ravel(),
-            "query": queries_TQ.ravel(),
-            "predicted": predicted_TQ.ravel(),
-        }
-    )
-
-
-def _images_per_episode(scoring: Scoring) -> int:
-    per_class = scoring.n_shot * max(1, scoring.support_copies) + scoring.n_query
-    return scoring.n_way * per_class
+    names = ("episode", "query", "predicted")
+    values = (*np.indices(predicted_TQ.shape, np.int32), predicted_TQ)
+    return pd.DataFrame({name: x_TQ.ravel() for name, x_TQ in zip(names, values, strict=True)})
 
 
 def _adapting(view: View, indices: EpisodeIndices, device: torch.device) -> Callable[[], Any]:

@@ -1,14 +1,13 @@
 """Optimisers of the outer loop, and the course of their learning rate."""
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, RAdam
 
-from fewshot.harness.checkpoint import Stateful
 from fewshot.harness.recipe import Recipe
 
 MUON_MOMENTUM = 0.95
@@ -16,38 +15,18 @@ NEWTON_SCHULZ_STEPS = 2  # as good as the usual five on validation classes: docs
 ADAM_BETAS_BESIDE_MUON = (0.9, 0.95)
 
 
-class Optimizer(Stateful, Protocol):
-    """The parts of an optimiser that the outer loop calls; PyTorch's own have them."""
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """Groups of parameters with their options; `lr` is set anew at each step."""
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients."""
-
-    def step(self) -> Any:
-        """Change the parameters by their gradients."""
-
-
-def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> Optimizer:
+def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe) -> "torch.optim.Optimizer | Muon":
     """Return the recipe's optimiser of the parameters that are to be trained."""
     trained = [p for p in parameters if p.requires_grad]
-    decay = recipe.weight_decay
-    kinds: dict[str, Callable[[], Optimizer]] = {
-        "sgd": lambda: SGD(
-            trained, recipe.lr, 0.9, weight_decay=decay, nesterov=True, fused=_fuses(trained)
-        ),
-        "adam": lambda: Adam(trained, recipe.lr, weight_decay=decay),
-        "radam": lambda: RAdam(trained, recipe.lr, weight_decay=decay),
-        "muon": lambda: Muon(trained, recipe.lr, decay),
-    }
-    return kinds[recipe.optimizer]()
-
-
-def _fuses(parameters: list[Tensor]) -> bool:
-    """Say whether PyTorch has one kernel for the whole step: the same numbers, in less time."""
-    return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in parameters)
+    lr, decay = recipe.lr, recipe.weight_decay
+    if recipe.optimizer == "muon":
+        return Muon(trained, lr, decay)
+    if recipe.optimizer == "sgd":
+        # One kernel for the whole step, where PyTorch has it: the same numbers, in less time.
+        fused = all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in trained)
+        return SGD(trained, lr, 0.9, weight_decay=decay, nesterov=True, fused=fused)
+    kind = Adam if recipe.optimizer == "adam" else RAdam
+    return kind(trained, lr, weight_decay=decay)
 
 
 class Muon:
@@ -56,13 +35,14 @@ class Muon:
     "Muon: An optimizer for hidden layers in neural networks" (Jordan et al., 2024): the
     singular values of a matrix's step are made alike. Its length is that of AdamW's at the same
     learning rate ("Muon is Scalable for LLM Training", Liu et al., 2025), so that one rate serves
-    both. PyTorch's Muon takes matrices alone: it is given views of the kernels.
+    both. PyTorch's Muon takes matrices alone: it is given views of the kernels. The names and
+    meanings of what it offers are those of PyTorch's optimisers.
     """
 
     def __init__(self, parameters: list[Tensor], lr: float, weight_decay: float) -> None:
+        self._parameters = parameters
         self._kernels = [p for p in parameters if p.ndim == 4]
         self._matrices = [nn.Parameter(_as_matrix(p.detach(), p)) for p in self._kernels]
-        rest = [p for p in parameters if p.ndim != 4]
         self._inner: list[torch.optim.Optimizer] = []
         if self._matrices:
             muon = torch.optim.Muon(
@@ -74,36 +54,27 @@ class Muon:
                 adjust_lr_fn="match_rms_adamw",
             )
             self._inner.append(muon)
-        if rest:
+        if rest := [p for p in parameters if p.ndim != 4]:
             self._inner.append(AdamW(rest, lr, ADAM_BETAS_BESIDE_MUON, weight_decay=weight_decay))
-        self._rest = rest
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of both optimisers."""
         return [group for inner in self._inner for group in inner.param_groups]
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters."""
-        for p in (*self._kernels, *self._rest):
-            if set_to_none or p.grad is None:
-                p.grad = None
-            else:
-                p.grad.zero_()
+    def zero_grad(self) -> None:
+        for p in self._parameters:
+            p.grad = None
 
     def step(self) -> None:
-        """Change all parameters that have a gradient."""
         for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
             matrix.grad = None if kernel.grad is None else _as_matrix(kernel.grad, kernel)
         for inner in self._inner:
             inner.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the memory of both optimisers."""
         return {"inner": [inner.state_dict() for inner in self._inner]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the memory of another of its kind."""
         for inner, state in zip(self._inner, state_dict["inner"], strict=True):
             inner.load_state_dict(state)
 

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from fewshot.harness.batches import image_count
-from fewshot.harness.checkpoint import RandomStreams, Stateful
+from fewshot.harness.checkpoint import Counts, RandomStreams, Stateful
 from fewshot.harness.clock import Clock
-from fewshot.harness.optimizers import Optimizer, lr_factor, make_optimizer
+from fewshot.harness.optimizers import lr_factor, make_optimizer
 from fewshot.harness.recipe import Recipe
 from fewshot.harness.selection import CurvePoint, Kept, Losses
 from fewshot.protocols import Batch, Learner
@@ -43,7 +41,7 @@ class Spent:
 
 
 @dataclass
-class _Counts:
+class _Counts(Counts):
     """The progress of a training; `validate_s` counts seconds, `resumed` interrupts."""
 
     step: int = 0
@@ -51,14 +49,6 @@ class _Counts:
     warmup_images: int = 0
     validate_s: float = 0.0
     resumed: int = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all counts by name."""
-        return asdict(self)
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the counts of an earlier run."""
-        vars(self).update(state)
 
 
 class OuterLoop:
@@ -81,7 +71,7 @@ class OuterLoop:
         self.parts: dict[str, Stateful] = {
             "learner": learner,
             "optimizer": self._optimizer,
-            "clock": clock,
+            "clock": clock.counted,
             "kept": self.kept,
             "random": RandomStreams(generator),
             "counts": self.counts,
@@ -100,7 +90,9 @@ class OuterLoop:
         The first step at each edge is not timed, nor the second of compiled ones, in which they
         record their CUDA graphs.
         """
-        lr = _set_lr(self._optimizer, self._recipe, share)
+        lr = self._recipe.lr * lr_factor(self._recipe, share)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
         untimed = 2 if self._recipe.compile and self._device.type == "cuda" else 1
         warms_up = self._steps_at[edge] < untimed
         with self._clock.warming() if warms_up else nullcontext():
@@ -124,11 +116,12 @@ class OuterLoop:
                 raise
         self.kept.check(self._losses.arrived(step + 1, loss))
         with clock.part("backward"):
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
             loss.backward()
         with clock.part("optimizer"):
             self._optimizer.step()
-        return loss, image_count(batch)
+        labels = batch[1]  # one for each image
+        return loss, labels.numel()
 
     def validated(self, validate: Validate, loss: Tensor, lr: float) -> CurvePoint:
         """Validate the learner after a step with this loss and rate; return the point."""
@@ -150,15 +143,15 @@ class OuterLoop:
         """Return the cost of the training, once the clock stands still."""
         clock, counts, use = self._clock, self.counts, self._clock.use
         return Spent(
-            counts.step,
-            counts.images,
-            clock.total,
-            counts.validate_s,
-            clock.warmup_s,
-            use.cpu_s,
-            use.others,
-            clock.seconds,
-            counts.resumed,
+            steps=counts.step,
+            images=counts.images,
+            train_s=clock.total,
+            validate_s=counts.validate_s,
+            warmup_s=clock.counted.warmup_s,
+            cpu_s=use.cpu_s,
+            others=use.others,
+            seconds=clock.counted.parts,
+            resumed=counts.resumed,
         )
 
 
@@ -172,11 +165,3 @@ def _loss_of(learner: Learner, recipe: Recipe, device: torch.device) -> Callable
     how = "reduce-overhead" if device.type == "cuda" else "default"
     compiled: Callable[[Batch], Tensor] = torch.compile(learner.loss, dynamic=False, mode=how)
     return compiled
-
-
-def _set_lr(optimizer: Optimizer, recipe: Recipe, share: float) -> float:
-    """Give the optimiser the recipe's learning rate at this share of the budget; return it."""
-    lr = recipe.lr * lr_factor(recipe, share)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    return lr

@@ -45,26 +45,20 @@ class Kept:
     def __init__(self, learner: nn.Module) -> None:
         self.curve = list[CurvePoint]()
         self._last = self._best = _snapshot(learner)
-        self._best_point: CurvePoint | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the curve and both copies."""
-        best = self.curve.index(self._best_point) if self._best_point else None
-        curve = plain_curve(self.curve)
-        return {"curve": curve, "last": self._last, "best": self._best, "best_point": best}
+        return {"curve": plain_curve(self.curve), "last": self._last, "best": self._best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the curve and copies of an earlier run."""
         self.curve[:] = [CurvePoint(**point) for point in state["curve"]]
-        self._last, self._best, best = state["last"], state["best"], state["best_point"]
-        self._best_point = None if best is None else self.curve[best]
+        self._last, self._best = state["last"], state["best"]
 
     def add(self, point: CurvePoint, learner: nn.Module) -> None:
         """Add a validation of the learner as it is now."""
         self.curve.append(point)
         self._last = _snapshot(learner)
-        if self._best_point is None or point.val_accuracy > self._best_point.val_accuracy:
-            self._best, self._best_point = self._last, point
+        if point is self._best_point():
+            self._best = self._last
 
     def check(self, losses: Iterable[tuple[int, Tensor]]) -> None:
         """Raise DivergedError if the loss of a step is no number, or beyond all measure."""
@@ -76,10 +70,14 @@ class Kept:
 
     def select(self, learner: nn.Module, which: str, step: int) -> int:
         """Give the learner the best validation's weights, or leave the last; return their step."""
-        if which == "last" or self._best_point is None:
+        if which == "last" or not self.curve:
             return step
         learner.load_state_dict(self._best)
-        return self._best_point.step
+        return self._best_point().step
+
+    def _best_point(self) -> CurvePoint:
+        """Return the first of the points with the highest accuracy."""
+        return max(self.curve, key=lambda point: point.val_accuracy)
 
 
 class Losses:

@@ -1,7 +1,7 @@
 """The view that a learner has of a split: its images, or its features embedded once."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from fewshot.harness.recipe import Scoring
 from fewshot.protocols import Augment, FeatureLearner, Learner
 
 EMBED_BATCH = 500
+Pixels = Callable[[np.ndarray], Tensor]  # image indices to images x_ICHW
 
 
 @dataclass(frozen=True)
@@ -38,35 +39,36 @@ def view_of(
     learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
 ) -> View:
     """Return the view that a learner needs: of features if its backbone is frozen at test."""
+    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
+
+    def clean(indices_I: np.ndarray) -> Tensor:
+        return images.normalized(images.pixels(indices_I))
+
+    def augmented(indices_I: np.ndarray) -> Tensor:
+        return images.augmented(indices_I, augment, generator)
+
+    copies: Sequence[Pixels] = [augmented] * scoring.support_copies or [clean]
     if isinstance(learner, FeatureLearner):
-        return _feature_view(learner, source, images, scoring, augment)
-    return _image_view(learner, source, images, scoring, augment)
+        return _feature_view(learner, source, clean, copies)
+    return _image_view(learner, source, clean, copies)
 
 
 def _feature_view(
-    learner: FeatureLearner,
-    source: EpisodeSource,
-    images: Images,
-    scoring: Scoring,
-    augment: Augment,
+    learner: FeatureLearner, source: EpisodeSource, clean: Pixels, copies: Sequence[Pixels]
 ) -> View:
     """Return the view of an embedded split: once, and once more for each augmented copy."""
     indices_I = source.indices
 
-    def embed(pixels: Callable[[np.ndarray], Tensor]) -> Tensor:
+    def embed(pixels: Pixels) -> Tensor:
         batches = np.array_split(indices_I, math.ceil(len(indices_I) / EMBED_BATCH))
         return torch.cat([learner.embed(pixels(batch_I)).float() for batch_I in batches])
 
-    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
-    clean_ID = embed(lambda batch_I: images.normalized(images.pixels(batch_I)))
-    copies_VID = [
-        embed(lambda batch_I: images.augmented(batch_I, augment, generator))
-        for _ in range(scoring.support_copies)
-    ] or [clean_ID]
+    clean_ID = embed(clean)
+    copies_VID = [clean_ID if pixels is clean else embed(pixels) for pixels in copies]
     return View(
         class_starts=np.cumsum(source.class_sizes) - source.class_sizes,
         bytes_per_image=4 * clean_ID.shape[1],
-        copies=len(copies_VID),
+        copies=len(copies),
         support=lambda i_TS: torch.cat([table_ID[i_TS] for table_ID in copies_VID], dim=1),
         query=lambda i_TQ: clean_ID[i_TQ],
         adapt=learner.adapt_features,
@@ -75,25 +77,18 @@ def _feature_view(
 
 
 def _image_view(
-    learner: Learner, source: EpisodeSource, images: Images, scoring: Scoring, augment: Augment
+    learner: Learner, source: EpisodeSource, clean: Pixels, copies: Sequence[Pixels]
 ) -> View:
-    generator = torch.Generator(images.device).manual_seed(scoring.episode_seed)
-
-    def clean(i_TM: np.ndarray) -> Tensor:
-        return images.normalized(images.pixels(i_TM.ravel())).unflatten(0, i_TM.shape)
-
-    def augmented(i_TS: np.ndarray) -> Tensor:
-        repeated = np.tile(i_TS, scoring.support_copies)
-        x_ICHW = images.augmented(repeated.ravel(), augment, generator)
-        return x_ICHW.unflatten(0, repeated.shape)
+    def of_episodes(pixels: Pixels, i_TM: np.ndarray) -> Tensor:
+        return pixels(i_TM.ravel()).unflatten(0, i_TM.shape)
 
     return View(
         class_starts=source.class_starts,
         # An image of an inner loop costs its activations, some hundred times its pixels.
         bytes_per_image=1200 * source.image_size**2,
-        copies=max(1, scoring.support_copies),
-        support=augmented if scoring.support_copies else clean,
-        query=clean,
+        copies=len(copies),
+        support=lambda i_TS: of_episodes(copies[0], np.tile(i_TS, len(copies))),
+        query=lambda i_TQ: of_episodes(clean, i_TQ),
         adapt=learner.adapt,
         predict=learner.predict,
     )

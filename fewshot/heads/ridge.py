@@ -35,12 +35,6 @@ def fit(support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int, penalty: float 
         return _solve(_plus(z_TSD.mT @ z_TSD, penalty), z_TSD.mT @ target_TSN)
 
 
-def logits(weights_TDN: Tensor, query_z_TQD: Tensor) -> Tensor:
-    """Return logits_TQN = z W of query features, at least float32."""
-    with torch.autocast(query_z_TQD.device.type, enabled=False):
-        return at_least_float32(query_z_TQD) @ weights_TDN
-
-
 def _plus(matrix: Tensor, penalty: float | Tensor) -> Tensor:
     return matrix + penalty * torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
 

@@ -1,6 +1,6 @@
-"""The parts that fitted heads share: checks of their support set, and episodes in chunks.
+"""The parts that fitted heads share: checks of the support set, chunks of episodes, linear logits.
 
-Axes: T episodes, N way, S support images, D features.
+Axes: T episodes, N way, S support images, Q query images, D features.
 """
 
 from collections.abc import Iterator
@@ -40,6 +40,12 @@ def check_labels(y_TS: Tensor, n_way: int) -> None:
 def first(flags: Tensor) -> int:
     """Return the position of the first True."""
     return int(flags.nonzero()[0])
+
+
+def linear_logits(weights_TDN: Tensor, query_z_TQD: Tensor) -> Tensor:
+    """Return logits_TQN = z W of query features, at least float32."""
+    with torch.autocast(query_z_TQD.device.type, enabled=False):
+        return at_least_float32(query_z_TQD) @ weights_TDN
 
 
 def at_least_float32(z: Tensor) -> Tensor:

@@ -78,23 +78,21 @@ def fit(
             one_hot(support_y_TS.long(), n_way).double(),
             (c, ridge, tolerance, max_steps, fixed_steps),
         )
-    if fixed_steps is None:
-        lost_T = ~(error_T <= tolerance)
-        if lost_T.any():
-            warnings.warn(
-                f"support vector machine: {int(lost_T.sum())} of {len(lost_T)} episodes did not "
-                f"converge in {max_steps} steps, the first is {first(lost_T)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+    lost_T = ~(error_T <= tolerance)
+    if fixed_steps is None and lost_T.any():
+        warnings.warn(
+            f"support vector machine: {int(lost_T.sum())} of {len(lost_T)} episodes did not "
+            f"converge in {max_steps} steps, the first is {first(lost_T)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return Dual(alpha_TSN.to(z_TSD.dtype), error_T, steps)
 
 
-def logits(alpha_TSN: Tensor, support_z_TSD: Tensor, query_z_TQD: Tensor) -> Tensor:
-    """Return logits_TQN = sum over s of alpha_s <z_s, z_q>, at least float32."""
-    with torch.autocast(query_z_TQD.device.type, enabled=False):
-        support_z_TSD, query_z_TQD = map(at_least_float32, (support_z_TSD, query_z_TQD))
-        return query_z_TQD @ (support_z_TSD.mT @ alpha_TSN)
+def weights(support_z_TSD: Tensor, alpha_TSN: Tensor) -> Tensor:
+    """Return weights_TDN = sum over s of z_s alpha_s, at least float32."""
+    with torch.autocast(support_z_TSD.device.type, enabled=False):
+        return at_least_float32(support_z_TSD).mT @ alpha_TSN
 
 
 Options = tuple[float, float, float, int, int | None]

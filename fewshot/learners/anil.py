@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from fewshot.learners.inner_loop.algebra import Values, episode_buffers, mean_loss
-from fewshot.learners.inner_loop.engines.vmap import call_many
+from fewshot.learners.inner_loop.engines.own import call_many
 from fewshot.learners.inner_loop.learner import Adapted, GradientLearner
 from fewshot.protocols import BatchNormMode, EpisodeBatch
 
@@ -36,20 +36,20 @@ class ANIL(GradientLearner):
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         self.check_ways(batch.n_way)
-        s, steps = batch.n_support, self.config.inner_steps
-        support_x, query_x = batch.x_TMCHW[:, :s], batch.x_TMCHW[:, s:]
-        support_z_TSD, own = self._features(support_x, self._statistics(len(support_x)), True)
+        (support_x, support_y_TS), (query_x, query_y_TQ) = batch.support, batch.query
+        buffers = episode_buffers(self.backbone, len(support_x))
+        support_z_TSD, own = self._features(support_x, buffers, True)
         if self.batch_norm == "support":
             query_z_TQD, _ = self._features(query_x, own, False)
         else:
             query_z_TQD, after = self._features(query_x, own, True)
             self.keep_statistics({f"backbone.{k}": b.mean(0) for k, b in after.items()})
-        heads = self._adapted_heads(support_z_TSD, batch.y_TM[:, :s], steps)
-        return mean_loss(_logits(query_z_TQD, *heads), batch.y_TM[:, s:])
+        heads = self._adapted_heads(support_z_TSD, support_y_TS, self.config.inner_steps)
+        return mean_loss(_logits(query_z_TQD, *heads), query_y_TQ)
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Adapted:
         self.check_ways(n_way)
-        buffers = self._statistics(len(support_x_TSCHW))
+        buffers = episode_buffers(self.backbone, len(support_x_TSCHW))
         own = self.batch_norm != "running"
         support_z_TSD, after = self._features(support_x_TSCHW, buffers, own)
         steps = self.config.test_inner_steps
@@ -60,9 +60,6 @@ class ANIL(GradientLearner):
         own = self.batch_norm == "query"
         query_z_TQD, _ = self._features(query_x_TQCHW, state.buffers, own)
         return _logits(query_z_TQD, state.weights["weight"], state.weights["bias"])
-
-    def _statistics(self, n_episodes: int) -> Values:
-        return episode_buffers(self.backbone, n_episodes)
 
     def _features(self, x_TICHW: Tensor, buffers: Values, own: bool) -> tuple[Tensor, Values]:
         """Return z_TID with the statistics of each episode's images, or of the buffers."""

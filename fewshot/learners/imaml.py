@@ -9,16 +9,11 @@ import torch
 from torch import Tensor
 
 from fewshot.learners.inner_loop.algebra import (
-    adapt,
+    Support,
     averaged,
     episode_buffers,
-    mean_loss,
-    query_logits,
     start_weights,
-    support_gradient,
 )
-from fewshot.learners.inner_loop.engines.loop import call_one
-from fewshot.learners.inner_loop.engines.vmap import call_many
 from fewshot.learners.inner_loop.learner import GradientLearner
 from fewshot.learners.inner_loop.outer import Outer, attach_gradients, over_chunks
 from fewshot.protocols import BatchNormMode, EpisodeBatch
@@ -70,40 +65,30 @@ class IMAML(GradientLearner):
         return attach_gradients(outer.loss, start_weights(self), outer.gradients)
 
     def _outer(self, batch: EpisodeBatch) -> Outer:
-        c, s = self.config, batch.n_support
-        support_x, support_y = batch.x_TMCHW[:, :s], batch.y_TM[:, :s]
-        call = call_many(self) if batch.x_TMCHW.is_cuda else call_one(self)
-        start, buffers = start_weights(self), episode_buffers(self, len(support_y))
-        inner = self.inner_loop(c.inner_steps)
-        weights = adapt(
-            call, start, buffers, support_x, support_y, inner, c.proximal, training=True
-        )
-        logits_TQN, after = query_logits(
-            call, weights, buffers, support_x, batch.x_TMCHW[:, s:], c.batch_norm, True
-        )
-        loss = mean_loss(logits_TQN, batch.y_TM[:, s:])
+        c = self.config
+        support = Support(self.calls(), episode_buffers(self, len(batch.y_TM)), *batch.support)
+        weights = support.adapt(start_weights(self), self.inner_loop(c.inner_steps), c.proximal)
+        loss, after = support.query_loss(weights, *batch.query, c.batch_norm)
         leaves = list(weights.values())
         right_TP = _flat(torch.autograd.grad(loss, leaves))
-        slopes = support_gradient(call, weights, buffers, support_x, support_y, True, True)
+        slopes = support.gradient(weights, create_graph=True)
 
         def operator(x_TP: Tensor) -> Tensor:
             pieces = _like(x_TP, leaves)
             curved = torch.autograd.grad(list(slopes.values()), leaves, pieces, retain_graph=True)
             return (1 + c.damping) * x_TP + _flat(curved) / c.proximal
 
-        solved = conjugate_gradients(
-            operator, right_TP, c.cg_steps, c.cg_tolerance, right_TP / (1 + c.damping)
-        )
+        flat_TP = right_TP / (1 + c.damping)
+        solved = conjugate_gradients(operator, right_TP, c.cg_steps, c.cg_tolerance, flat_TP)
         if bool((solved.residual_T > c.cg_tolerance).any()):
             warnings.warn(
                 f"iMAML: {c.cg_steps} steps of conjugate gradients leave a residual above "
                 f"{c.cg_tolerance:g} of the right side: raise cg_steps or proximal",
                 stacklevel=2,
             )
-        gradients = dict(zip(weights, _like(solved.x_TP.sum(0, keepdim=True), leaves), strict=True))
-        return Outer(
-            loss.detach(), {k: g.squeeze(0) for k, g in gradients.items()}, averaged(after)
-        )
+        summed = _like(solved.x_TP.sum(0, keepdim=True), leaves)
+        gradients = {k: g.squeeze(0) for k, g in zip(weights, summed, strict=True)}
+        return Outer(loss.detach(), gradients, averaged(after))
 
 
 class Solved(NamedTuple):

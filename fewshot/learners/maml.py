@@ -1,7 +1,6 @@
 """Model-agnostic meta-learning: weights that a few steps of gradient descent make good."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -10,10 +9,12 @@ from fewshot.errors import UserError
 from fewshot.learners.inner_loop.algebra import InnerLoop, start_weights
 from fewshot.learners.inner_loop.engines import ENGINES
 from fewshot.learners.inner_loop.engines.graphed import Graphed
-from fewshot.learners.inner_loop.engines.vmap import vmap
 from fewshot.learners.inner_loop.learner import GradientLearner
-from fewshot.learners.inner_loop.outer import Engine, Outer, attach_gradients
+from fewshot.learners.inner_loop.outer import Outer, attach_gradients
 from fewshot.protocols import Backbone, BatchNormMode, EpisodeBatch
+
+OF_LIBRARIES = ("higher", "learn2learn")
+"""Engines that are not the suite's own."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,8 @@ class MAMLConfig:
 
     inner_lr: of the *mean* support loss; the paper's 0.01 on its loss is 0.05 here.
     inner_steps, test_inner_steps: in training and at test (the paper: 5 and 10).
-    per_step_losses, checkpoint: see `InnerLoop`. engine: `auto` is `loop` on a CPU and `vmap` on
-    a GPU, where both are recorded as CUDA graphs. episodes_at_once: how many episodes `vmap`
-    holds in memory together; all if not given.
+    per_step_losses, checkpoint, episodes_at_once: see `InnerLoop`. engine: `auto` is `loop` on a
+    CPU and `vmap` on a GPU, where both are recorded as CUDA graphs.
     """
 
     n_way: int = 5
@@ -51,9 +51,8 @@ class MAML(GradientLearner):
 
     def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
         super().__init__(backbone, config, n_classes)
-        if config.engine in ("higher", "learn2learn") and (
-            config.batch_norm == "running" or config.checkpoint
-        ):
+        keeps = config.batch_norm == "running" or config.checkpoint
+        if keeps and config.engine in OF_LIBRARIES:
             raise UserError(
                 f"the engine '{config.engine}' keeps no running statistics and no checkpoints "
                 "of steps: choose 'loop' or 'vmap'"
@@ -63,30 +62,28 @@ class MAML(GradientLearner):
     def inner_loop(self, steps: int) -> InnerLoop:
         c = self.config
         return InnerLoop(
-            c.inner_lr, steps, self.first_order, c.batch_norm, c.per_step_losses, c.checkpoint
+            c.inner_lr,
+            steps,
+            self.first_order,
+            c.batch_norm,
+            c.per_step_losses,
+            c.checkpoint,
+            c.episodes_at_once,
         )
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         self.check_ways(batch.n_way)
-        outer_of = self._outer_graph if self._records_graphs(batch) else self._outer
+        recorded = batch.x_TMCHW.is_cuda and self.config.engine not in OF_LIBRARIES
+        outer_of = self._outer_graph if recorded else self._outer
         outer: Outer = outer_of(*batch[:3], n_support=batch.n_support)
         self.keep_statistics(outer.buffers)
         return attach_gradients(outer.loss, start_weights(self), outer.gradients)
 
     def _outer(self, x: Tensor, y: Tensor, class_ids: Tensor, n_support: int) -> Outer:
-        inner = self.inner_loop(self.config.inner_steps)
-        return self._engine(x.is_cuda)(self, EpisodeBatch(x, y, class_ids, n_support), inner)
-
-    def _engine(self, on_gpu: bool) -> Engine:
-        name = self.config.engine
+        name, inner = self.config.engine, self.inner_loop(self.config.inner_steps)
         if name == "auto":
-            name = "vmap" if on_gpu else "loop"
-        if name == "vmap":
-            return partial(vmap, episodes_at_once=self.config.episodes_at_once)
-        return ENGINES[name]
-
-    def _records_graphs(self, batch: EpisodeBatch) -> bool:
-        return batch.x_TMCHW.is_cuda and self.config.engine in ("auto", "loop", "vmap")
+            name = "vmap" if x.is_cuda else "loop"
+        return ENGINES[name](self, EpisodeBatch(x, y, class_ids, n_support), inner)
 
 
 class FOMAML(MAML):

@@ -1,14 +1,14 @@
 """MetaOptNet: a convex classifier of the support set as a layer of the network."""
 
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fewshot.heads import ridge, svm
+from fewshot.heads.support import linear_logits
 from fewshot.protocols import Backbone, FeatureLearner
 
 
@@ -39,9 +39,9 @@ class MetaOptNetRidgeConfig:
 class MetaOptNet(FeatureLearner):
     """Lee et al., "Meta-Learning with Differentiable Convex Optimization", CVPR 2019.
 
-    The head is fitted to the support features without an intercept, its logits are scaled by a
-    learned number, and the query loss is differentiated through the fit. Inductive. Training
-    shots are the recipe's, and may differ from those at test.
+    The head, weights_TDN, is fitted to the support features without an intercept, its logits are
+    scaled by a learned number, and the query loss is differentiated through the fit. Inductive.
+    Training shots are the recipe's, and may differ from those at test.
     """
 
     trains_on = "episodes"
@@ -57,19 +57,8 @@ class MetaOptNet(FeatureLearner):
         logits = logits_TQN.flatten(0, 1)
         return cross_entropy(logits, query_y_TQ.flatten(), label_smoothing=smoothing)
 
-    def predict_features(self, state: Any, query_z_TQD: Tensor) -> Tensor:
-        return self.scale * self.head_logits(state, query_z_TQD)
-
-    @abstractmethod
-    def head_logits(self, state: Any, query_z_TQD: Tensor) -> Tensor:
-        """Return logits_TQN of the fitted head, unscaled."""
-
-
-class FittedSVM(NamedTuple):
-    """A fitted support vector machine: the support features and their dual variables."""
-
-    support_z_TSD: Tensor
-    alpha_TSN: Tensor
+    def predict_features(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:
+        return self.scale * linear_logits(state, query_z_TQD)
 
 
 class MetaOptNetSVM(MetaOptNet):
@@ -77,13 +66,10 @@ class MetaOptNetSVM(MetaOptNet):
 
     Config = MetaOptNetSVMConfig
 
-    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> FittedSVM:
+    def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         c = self.config
         dual = svm.fit(support_z_TSD, support_y_TS, n_way, c.c, c.ridge, fixed_steps=c.steps)
-        return FittedSVM(support_z_TSD, dual.alpha_TSN)
-
-    def head_logits(self, state: FittedSVM, query_z_TQD: Tensor) -> Tensor:
-        return svm.logits(state.alpha_TSN, state.support_z_TSD, query_z_TQD)
+        return svm.weights(support_z_TSD, dual.alpha_TSN)
 
 
 class MetaOptNetRidge(MetaOptNet):
@@ -97,6 +83,3 @@ class MetaOptNetRidge(MetaOptNet):
 
     def adapt_features(self, support_z_TSD: Tensor, support_y_TS: Tensor, n_way: int) -> Tensor:
         return ridge.fit(support_z_TSD, support_y_TS, n_way, self.config.penalty)
-
-    def head_logits(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:
-        return ridge.logits(state, query_z_TQD)

@@ -44,20 +44,15 @@ class MTL(LogisticHeadLearner):
 
     def __init__(self, backbone: Backbone, config: Any, n_classes: int) -> None:
         super().__init__(backbone, config, n_classes)
-        self.class_weights_CD = nn.Parameter(torch.empty(n_classes, backbone.out_dim))
-        nn.init.kaiming_uniform_(self.class_weights_CD, a=5**0.5)
+        self.rows_CD = nn.Parameter(torch.empty(n_classes, backbone.out_dim))
+        nn.init.kaiming_uniform_(self.rows_CD, a=5**0.5)
         with torch.no_grad():  # the authors' scale: as if each 5-way head had been drawn alone
-            self.class_weights_CD.mul_((n_classes / 5) ** 0.5)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], *arguments: Any) -> None:
-        if "rows_CD" in state_dict:  # the name in checkpoints of earlier versions
-            state_dict["class_weights_CD"] = state_dict.pop("rows_CD")
-        super()._load_from_state_dict(state_dict, *arguments)
+            self.rows_CD.mul_((n_classes / 5) ** 0.5)
 
     def loss(self, batch: EpisodeBatch) -> Tensor:
         z_TMD = self.backbone(batch.x_TMCHW.flatten(0, 1)).unflatten(0, batch.y_TM.shape)
         if self.config.normalize_features:
             z_TMD = normalize(z_TMD, dim=-1)
-        heads_TND = self.class_weights_CD[batch.class_ids_TN]
+        heads_TND = self.rows_CD[batch.class_ids_TN]
         logits_TMN = self.config.scale * z_TMD @ heads_TND.mT
         return cross_entropy(logits_TMN.flatten(0, 1), batch.y_TM.flatten())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from fewshot.heads import ridge
+from fewshot.heads.support import linear_logits
 from fewshot.protocols import Backbone, FeatureLearner
 
 
@@ -49,7 +50,7 @@ class R2D2(FeatureLearner):
         return ridge.fit(_with_ones(support_z_TSD), support_y_TS, n_way, penalty)
 
     def predict_features(self, state: Tensor, query_z_TQD: Tensor) -> Tensor:
-        return self.scale * ridge.logits(state, _with_ones(query_z_TQD))
+        return self.scale * linear_logits(state, _with_ones(query_z_TQD))
 
 
 def _with_ones(z_TID: Tensor) -> Tensor:

@@ -6,17 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from fewshot.backbones.convolutions import CONVOLUTIONS, check_device, prepare
+from fewshot.backbones.convolutions import check_device, prepare
 from fewshot.backbones.winograd import WinogradConv2d
 from fewshot.errors import UserError
 from fewshot.harness.recipe import Recipe
 
+WAYS = {"direct": nn.Conv2d, "winograd": WinogradConv2d}
+
 
 def test_recipes_name_the_ways_that_there_are():
-    assert set(get_args(get_type_hints(Recipe)["convolutions"])) == set(CONVOLUTIONS)
+    assert set(get_args(get_type_hints(Recipe)["convolutions"])) == set(WAYS)
 
 
-@pytest.mark.parametrize(("way", "kind"), [("direct", nn.Conv2d), ("winograd", WinogradConv2d)])
+@pytest.mark.parametrize(("way", "kind"), WAYS.items())
 def test_a_backbone_gets_the_layers_of_its_way(way, kind):
     pytest.importorskip("numba")
     net = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1))

@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 from torch.autograd import gradcheck
 
 from fewshot.heads import ridge
+from fewshot.heads.support import linear_logits
 
 
 def make(n_support_per_class: int, n_features: int, scale: float = 1.0, n_episodes: int = 3):
@@ -47,4 +48,4 @@ def test_what_is_no_number_is_refused_with_the_episode():
 def test_half_precision_features_give_float32():
     z_TSD, y_TS = make(1, 4)
     weights = ridge.fit(z_TSD.bfloat16(), y_TS, 5, 1.0)
-    assert weights.dtype == ridge.logits(weights, z_TSD.bfloat16()).dtype == torch.float32
+    assert weights.dtype == linear_logits(weights, z_TSD.bfloat16()).dtype == torch.float32

@@ -31,6 +31,7 @@ class InnerLoop:
     losses after every step, not the last alone ("How to train your MAML", Antoniou et al., 2019,
     without the annealing of its weights). checkpoint: keep only the weights of each step and
     compute the step again on the way back: the same gradient, the memory of one step.
+    episodes_at_once: how many `vmap` holds in memory together; None: all.
     """
 
     lr: float
@@ -39,6 +40,7 @@ class InnerLoop:
     batch_norm: BatchNormMode = "support"
     per_step_losses: bool = False
     checkpoint: bool = False
+    episodes_at_once: int | None = None
 
 
 class Call(Protocol):
@@ -55,80 +57,61 @@ def mean_loss(logits_TIN: Tensor, y_TI: Tensor) -> Tensor:
     return cross_entropy(logits_TIN.flatten(0, 1), y_TI.flatten())
 
 
-def support_gradient(
-    call: Call,
-    weights: Values,
-    buffers: Values,
-    x_TSCHW: Tensor,
-    y_TS: Tensor,
-    training: bool,
-    create_graph: bool,
-) -> Values:
-    """Return the gradient of each episode's support loss at its own weights."""
-    logits_TSN, _ = call(weights, buffers, x_TSCHW, training)
-    # Episodes do not touch each other: the gradient of the sum of their losses is all of theirs.
-    loss = mean_loss(logits_TSN, y_TS) * len(y_TS)
-    gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
-    return dict(zip(weights, gradients, strict=True))
+@dataclass(frozen=True)
+class Support:
+    """The support of T episodes, the way to call a net on it, and the net's buffers.
+
+    own_statistics: batch norm uses those of each episode's support, not what the buffers hold.
+    """
+
+    call: Call
+    buffers: Values
+    x_TSCHW: Tensor
+    y_TS: Tensor
+    own_statistics: bool = True
+
+    def gradient(self, weights: Values, create_graph: bool) -> Values:
+        """Return the gradient of each episode's support loss at its own weights."""
+        logits_TSN, _ = self.call(weights, self.buffers, self.x_TSCHW, self.own_statistics)
+        # Episodes do not touch each other: the sum of their losses has the gradients of each.
+        loss = mean_loss(logits_TSN, self.y_TS) * len(self.y_TS)
+        gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=create_graph)
+        return dict(zip(weights, gradients, strict=True))
+
+    def statistics(self, weights: Values) -> Values:
+        """Return buffers that hold the statistics of the support images under these weights."""
+        return self.call(weights, self.buffers, self.x_TSCHW, True)[1]
+
+    def query_loss(
+        self, weights: Values, query_x_TQCHW: Tensor, query_y_TQ: Tensor, batch_norm: BatchNormMode
+    ) -> tuple[Tensor, Values]:
+        """Return the mean loss of the queries in training, and the buffers after that."""
+        by_support = batch_norm == "support"
+        buffers = self.statistics(weights) if by_support else self.buffers
+        logits_TQN, after = self.call(weights, buffers, query_x_TQCHW, not by_support)
+        return mean_loss(logits_TQN, query_y_TQ), after
+
+    def adapt(self, start: Values, inner: InnerLoop, proximal: float) -> Values:
+        """Return the weights after the inner loop, as leaves without a history.
+
+        proximal: the strength of a pull back to `start` in every step (iMAML).
+        """
+        weights = origin = leaves(spread(start, len(self.y_TS)))
+        with torch.enable_grad():
+            for _ in range(inner.steps):
+                gradients = self.gradient(weights, create_graph=False)
+                if proximal:
+                    gradients = {
+                        k: g + proximal * (weights[k].detach() - origin[k].detach())
+                        for k, g in gradients.items()
+                    }
+                weights = leaves(descend(weights, gradients, inner.lr))
+        return weights
 
 
 def descend(weights: Values, gradients: Values, lr: float) -> Values:
     """Return the weights after one step of gradient descent."""
     return {k: torch.sub(w, gradients[k], alpha=lr) for k, w in weights.items()}
-
-
-def query_logits(
-    call: Call,
-    weights: Values,
-    buffers: Values,
-    support_x_TSCHW: Tensor,
-    query_x_TQCHW: Tensor,
-    batch_norm: BatchNormMode,
-    training: bool,
-) -> tuple[Tensor, Values]:
-    """Return logits_TQN of the queries under the chosen statistics, and the buffers after that."""
-    if batch_norm == "support":
-        buffers = support_statistics(call, weights, buffers, support_x_TSCHW)
-        return call(weights, buffers, query_x_TQCHW, False)
-    return call(weights, buffers, query_x_TQCHW, training or batch_norm == "query")
-
-
-def support_statistics(
-    call: Call, weights: Values, buffers: Values, support_x_TSCHW: Tensor
-) -> Values:
-    """Return buffers that hold the statistics of the support images under these weights."""
-    return call(weights, buffers, support_x_TSCHW, True)[1]
-
-
-def adapt(
-    call: Call,
-    start: Values,
-    buffers: Values,
-    support_x_TSCHW: Tensor,
-    support_y_TS: Tensor,
-    inner: InnerLoop,
-    proximal: float = 0.0,
-    training: bool = False,
-) -> Values:
-    """Return the weights after the inner loop, as leaves without a history.
-
-    proximal: the strength of a pull back to `start` in every step (iMAML).
-    """
-    batch_statistics = training or inner.batch_norm != "running"
-    origin = leaves(spread(start, len(support_y_TS)))
-    weights = origin
-    with torch.enable_grad():
-        for _ in range(inner.steps):
-            gradients = support_gradient(
-                call, weights, buffers, support_x_TSCHW, support_y_TS, batch_statistics, False
-            )
-            if proximal:
-                gradients = {
-                    k: g + proximal * (weights[k].detach() - origin[k].detach())
-                    for k, g in gradients.items()
-                }
-            weights = leaves(descend(weights, gradients, inner.lr))
-    return weights
 
 
 def start_weights(net: nn.Module) -> Values:

@@ -9,15 +9,13 @@ from fewshot.errors import UserError
 from fewshot.learners.inner_loop.algebra import (
     Call,
     InnerLoop,
+    Support,
     Values,
-    adapt,
     episode_buffers,
     start_weights,
-    support_statistics,
 )
 from fewshot.learners.inner_loop.engines.graphed import Graphed
-from fewshot.learners.inner_loop.engines.loop import call_each
-from fewshot.learners.inner_loop.engines.vmap import call_many
+from fewshot.learners.inner_loop.engines.own import call_each, call_many
 from fewshot.protocols import Backbone, Learner
 
 KEPT = 0.9  # of the running statistics at each outer step; nn.BatchNorm2d's momentum is 1 - KEPT
@@ -60,7 +58,7 @@ class GradientLearner(Learner):
 
     def calls(self) -> Call:
         """Return the way to call the net at test: on a GPU, where it is faster, all at once."""
-        return call_many(self) if self.head.weight.is_cuda else call_each(self)
+        return call_many(self) if next(self.parameters()).is_cuda else call_each(self)
 
     def adapt(self, support_x_TSCHW: Tensor, support_y_TS: Tensor, n_way: int) -> Adapted:
         self.check_ways(n_way)
@@ -70,13 +68,13 @@ class GradientLearner(Learner):
         return Adapted(*({k: v.clone() for k, v in part.items()} for part in (weights, buffers)))
 
     def _adapted(self, support_x_TSCHW: Tensor, support_y_TS: Tensor) -> Adapted:
-        call, start = self.calls(), start_weights(self)
-        buffers = episode_buffers(self, len(support_y_TS))
+        buffers, own = episode_buffers(self, len(support_y_TS)), self.batch_norm != "running"
+        support = Support(self.calls(), buffers, support_x_TSCHW, support_y_TS, own)
         inner = self.inner_loop(self.config.test_inner_steps)
-        weights = adapt(call, start, buffers, support_x_TSCHW, support_y_TS, inner, self.proximal())
+        weights = support.adapt(start_weights(self), inner, self.proximal())
         with torch.no_grad():
             if self.batch_norm == "support":
-                buffers = support_statistics(call, weights, buffers, support_x_TSCHW)
+                buffers = support.statistics(weights)
         return Adapted({k: w.detach() for k, w in weights.items()}, buffers)
 
     def predict(self, state: Adapted, query_x_TQCHW: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from fewshot.errors import UserError
 from fewshot.learners.inner_loop.algebra import InnerLoop
 from fewshot.learners.inner_loop.engines import ENGINES
-from fewshot.learners.inner_loop.engines.vmap import vmap
+from fewshot.learners.inner_loop.engines.own import vmap
 
 needs_learn2learn = pytest.mark.skipif(
     find_spec("learn2learn") is None, reason="learn2learn is in the environment `peers`"

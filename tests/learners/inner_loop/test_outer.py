@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from fewshot.learners.inner_loop.algebra import InnerLoop
 from fewshot.learners.inner_loop.engines import ENGINES
-from fewshot.learners.inner_loop.engines.vmap import vmap
+from fewshot.learners.inner_loop.engines.own import vmap
 from fewshot.learners.inner_loop.outer import attach_gradients
 
 every_mode = pytest.mark.parametrize("batch_norm", ["support", "query", "running"])
@@ -50,7 +50,7 @@ def test_checkpointing_and_micro_batches_change_nothing(batch_norm, engine):
     reference = ENGINES[engine](net, batch, inner)
     ways = {
         "checkpointed": ENGINES[engine](net, batch, replace(inner, checkpoint=True)),
-        "in parts": vmap(net, batch, inner, episodes_at_once=2),
+        "in parts": vmap(net, batch, replace(inner, episodes_at_once=2)),
     }
     for outer in ways.values():
         assert relative_error(outer.gradients, reference.gradients) < 1e-12
