@@ -13,12 +13,15 @@ import numpy as np
 
 from fewshot.results.grouping import grouped
 from fewshot.results.protocol import unlike
-from fewshot.results.rows import TableRow, shape_of
+from fewshot.results.rows import Score, TableRow, shape_of
 from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p
 
 
 class Contrast(NamedTuple):
-    """A table row, the `place`-th, held against one of a better mean in a column."""
+    """A table row held against another in a column, often a better one.
+
+    place: the row's number, or the pair's.
+    """
 
     place: int
     column: str
@@ -26,9 +29,20 @@ class Contrast(NamedTuple):
     row: TableRow
 
     @property
+    def scores(self) -> tuple[Score, Score]:
+        """The scores of both rows."""
+        return self.better.scores[self.column], self.row.scores[self.column]
+
+    @property
+    def unlike(self) -> list[str]:
+        """Where the protocols of both differ, in words."""
+        return unlike(*(score.protocol for score in self.scores))
+
+    @property
     def differences(self) -> np.ndarray:
         """The accuracy that it lacks in each episode, d_E."""
-        return self.better.scores[self.column].accuracy_E - self.row.scores[self.column].accuracy_E
+        better, own = self.scores
+        return better.accuracy_E - own.accuracy_E
 
     @property
     def unit(self) -> int:
@@ -36,8 +50,8 @@ class Contrast(NamedTuple):
 
         An accuracy is a mean over seeds of the share of queries that were right.
         """
-        seeds = [len(row.scores[self.column].by_seed) for row in (self.better, self.row)]
-        n_query = self.row.scores[self.column].protocol.n_query
+        seeds = [len(score.by_seed) for score in self.scores]
+        n_query = self.scores[1].protocol.n_query
         return shape_of(self.column)[0] * n_query * math.lcm(*seeds)
 
 
@@ -46,15 +60,14 @@ def best_rivals(rows: Sequence[TableRow], column: str) -> dict[int, int]:
 
     A row without a rival, or of a single episode, is not in the result.
     """
-    places = [i for i, row in enumerate(rows) if column in row.scores]
-    best_first = sorted(places, key=lambda i: -rows[i].scores[column].mean)
+    scores = {i: row.scores[column] for i, row in enumerate(rows) if column in row.scores}
+    best_first = sorted(scores, key=lambda i: -scores[i].mean)
     found = {}
-    for i in places:
-        score = rows[i].scores[column]
-        others = (j for j in best_first if j != i)
-        rival = next(
-            (j for j in others if not unlike(rows[j].scores[column].protocol, score.protocol)), None
+    for i, score in scores.items():
+        rivals = (
+            j for j in best_first if j != i and not unlike(scores[j].protocol, score.protocol)
         )
+        rival = next(rivals, None)
         if rival is not None and len(score.accuracy_E) > 1:
             found[i] = rival
     return found

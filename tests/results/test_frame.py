@@ -76,7 +76,7 @@ def test_results_stand_wherever_a_sequence_of_cells_does(folder, tmp_path):
     assert render(results, "md") == render(cells, "md")
     assert len(compare(results, allow_mixed=True)) == 1
     assert draw_figures(results, tmp_path / "figures", only="pareto")
-    assert "mtl" in render_report(results, tmp_path)
+    assert "mtl" in render_report(results, tmp_path, {})
 
 
 def test_a_folder_without_cells_is_a_users_mistake(tmp_path):

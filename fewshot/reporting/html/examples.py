@@ -26,7 +26,6 @@ from fewshot.reporting.html.answers import (
     kept_predictions,
     without_predictions,
 )
-from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
 from fewshot.results.records import RunRecord
@@ -83,10 +82,10 @@ class DataSetExamples:
     columns: Sequence[str]
     image_px: int
     n_query: int
-    examples: Sequence[Example]
-    answered: Sequence[str]
-    without: Sequence[str]
-    missing: str
+    examples: Sequence[Example] = ()
+    answered: Sequence[str] = ()
+    without: Sequence[str] = ()
+    missing: str = ""
 
 
 class _Group(NamedTuple):
@@ -134,7 +133,7 @@ def _examples(
             _refuse_others(cell.run, test)
     except UserError as error:
         missing = str(error).replace(str(data_dir), DATA_FOLDER)
-        return DataSetExamples(group.dataset, columns, 0, group.n_query, [], [], [], missing)
+        return DataSetExamples(group.dataset, columns, 0, group.n_query, missing=missing)
     shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
     wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
     drawn = [draw_episode(group.seed, "test", i, test.class_sizes, shape) for i in range(wanted)]
@@ -149,9 +148,8 @@ def _examples(
         test.image_size,
         group.n_query,
         examples,
-        answered=[column for column in columns if column in answered],
-        without=without_predictions(kept, wanted),
-        missing="",
+        [column for column in columns if column in answered],
+        without_predictions(kept, wanted),
     )
 
 
@@ -189,26 +187,17 @@ def _classes(
 
 def _outcomes(number: int, columns: Sequence[str], rows: Sequence[TableRow]) -> list[Outcome]:
     """Return the accuracies on an episode of the rows that have a score in one of the columns."""
-    return [
-        Outcome(
-            row_name(row),
-            [
-                100 * float(row.scores[c].accuracy_E[number]) if c in row.scores else None
-                for c in columns
-            ],
-        )
-        for row in rows
-        if any(column in row.scores for column in columns)
-    ]
+    outcomes = []
+    for row in rows:
+        scores = [row.scores.get(column) for column in columns]
+        if any(scores):
+            percents = [100 * float(s.accuracy_E[number]) if s else None for s in scores]
+            outcomes.append(Outcome(row.full_name, percents))
+    return outcomes
 
 
 def _data_uri(image_HWC: np.ndarray) -> str:
-    lossless = len(image_HWC) <= LOSSLESS_PX
+    kind = "png" if len(image_HWC) <= LOSSLESS_PX else "jpeg"
     out = io.BytesIO()
-    image = Image.fromarray(image_HWC)
-    if lossless:
-        image.save(out, "PNG", optimize=True)
-    else:
-        image.save(out, "JPEG", quality=85)
-    kind = "png" if lossless else "jpeg"
+    Image.fromarray(image_HWC).save(out, kind, optimize=kind == "png", quality=85)
     return f"data:image/{kind};base64,{b64encode(out.getvalue()).decode()}"
