@@ -111,7 +111,7 @@ def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
             if rows[j].scores[column].mean > rows[i].scores[column].mean:
                 held.append(Contrast(i, column, rows[j], rows[i]))
     tests = sum(count_pairs(rows, column) for column in column_names(rows))
-    p_values = deciding_p(held, SIGNIFICANCE, _resamples(tests), tests)
+    p_values = deciding_p(held, SIGNIFICANCE, resamples_of(tests), tests)
     for test, p in zip(held, holm(p_values, tests), strict=True):
         out[test.place, test.column] = p > SIGNIFICANCE
     return out
@@ -126,7 +126,7 @@ def _test(held: Sequence[Contrast]) -> dict[tuple[str, int], Outcome]:
 
     Those of a column are resampled together, over the same episodes.
     """
-    p_values = permutation_p(held, _resamples(len(held)))
+    p_values = permutation_p(held, resamples_of(len(held)))
     tests = list(zip(held, p_values, holm(p_values), strict=True))
     outcomes = {}
     for column, own in grouped(tests, lambda test: test[0].column).items():
@@ -137,7 +137,8 @@ def _test(held: Sequence[Contrast]) -> dict[tuple[str, int], Outcome]:
     return outcomes
 
 
-def _resamples(tests: int) -> int:
+def resamples_of(tests: int) -> int:
+    """Return the resamples of each test in a family of this size."""
     return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
 
 

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from fewshot.results.comparison import (
-    RESAMPLES_PER_TEST,
-    SIGNIFICANCE,
-    Comparison,
-    compare,
-)
+from fewshot.results.comparison import SIGNIFICANCE, Comparison, compare, resamples_of
 from fewshot.results.files import CellResult
 from fewshot.results.protocol import unlike
 from fewshot.results.rows import TableRow, column_names
-from fewshot.statistics.permutation import RESAMPLES
 from fewshot.units import NO_ENTRY, Entry, difference, p_value, signed
 
 MOST_PAIRS = 2000
@@ -89,7 +83,7 @@ def _too_many(rows: Sequence[TableRow]) -> str:
         alike = [
             len(one.accuracy_E) for one, other in pairs if not unlike(one.protocol, other.protocol)
         ]
-        if sum(alike) * max(RESAMPLES, RESAMPLES_PER_TEST * len(alike)) <= MOST_DRAWS:
+        if sum(alike) * resamples_of(len(alike)) <= MOST_DRAWS:
             return ""
     return f"{len(pairs):,} pairs are too many for a page. fewshot compare DIR A B tells two apart."
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from fewshot.errors import UserError, unknown_name
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import NO_VALUE, Value, largest_shape, reached, reached_value
+from fewshot.reporting.tables.costs import NO_VALUE, Value, reached, reached_value
 from fewshot.reporting.tables.lines import Column, Line
 from fewshot.reporting.tables.view import View
 from fewshot.results.curves import target_of
@@ -22,7 +22,8 @@ NAMES = ("learner", "backbone")
 class Cost(NamedTuple):
     """A column about costs: its heading and its values.
 
-    of_episodes: whether it is about test episodes; those of the largest shape count.
+    of_episodes: whether it is about test episodes; those of the most ways, and of these of the most
+    shots, count.
     """
 
     header: str
@@ -132,10 +133,11 @@ def _score_column(header: str, lines: Sequence[Line], over: Over) -> Column:
 def _cost_column(name: str, cost: Cost, of: str, lines: Sequence[Line]) -> Column:
     behind = [line.costs.get(of, Costs(())) for line in lines]
     header = cost.header + of
-    if cost.of_episodes and (shape := largest_shape(behind)):
-        shapes = {column.split()[1] for line in lines for column in line.scores.values()}
-        behind = [own.at_shape(shape) for own in behind]
-        header += " {}w{}s".format(*shape) if len(shapes) > 1 else ""
+    shapes = {cell.run.config.scoring.shape for own in behind for cell in own.cells}
+    if cost.of_episodes and shapes:
+        behind = [own.at_shape(max(shapes)) for own in behind]
+        shown = {column.split()[1] for line in lines for column in line.scores.values()}
+        header += " {}w{}s".format(*max(shapes)) if len(shown) > 1 else ""
     values = tuple(cost.value(own) if own.cells else NO_VALUE for own in behind)
     return Column(header, (name, name + of), values, cost.larger_first)
 

@@ -70,10 +70,8 @@ def with_published(
         beside = [numbers.get((x.place, x.scores.get(column.header, ""))) for x in lines]
         if any(number is not None for number in beside):
             pairs = [_beside(x, column, n) for x, n in zip(lines, beside, strict=True)]
-            out += [
-                Column(name, (name,), tuple(pair[k] for pair in pairs))
-                for k, name in enumerate((PUBLISHED, GAP))
-            ]
+            shown, gaps = zip(*pairs, strict=True)
+            out += [Column(PUBLISHED, (PUBLISHED,), shown), Column(GAP, (GAP,), gaps)]
     return out
 
 
