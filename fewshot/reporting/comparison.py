@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from fewshot.reporting.grid import Grid
-from fewshot.results.comparison import SIGNIFICANCE, Comparison
+from fewshot.results.comparison import Comparison
+from fewshot.results.rivals import SIGNIFICANCE
 from fewshot.statistics.intervals import Interval
 from fewshot.statistics.paired import Paired
 from fewshot.units import HOLE, difference, p_value, signed

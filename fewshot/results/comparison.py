@@ -12,17 +12,18 @@ import numpy as np
 from fewshot.errors import UserError
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
-from fewshot.results.rivals import Contrast, best_rivals, count_pairs, deciding_p, permutation_p
+from fewshot.results.rivals import (
+    SIGNIFICANCE,
+    Contrast,
+    best_rivals,
+    count_pairs,
+    deciding_p,
+    permutation_p,
+)
 from fewshot.results.rows import TableRow, column_names, table_rows
 from fewshot.statistics.holm import holm
 from fewshot.statistics.intervals import Interval, difference_of_means, mean_ci95
 from fewshot.statistics.paired import Paired, paired_each
-from fewshot.statistics.permutation import RESAMPLES
-
-SIGNIFICANCE = 0.05
-RESAMPLES_PER_TEST = 100
-"""The fewest resamples for each test of a family: a p that Holm raises must be able to stay small.
-"""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
             if rows[j].scores[column].mean > rows[i].scores[column].mean:
                 held.append(Contrast(i, column, rows[j], rows[i]))
     tests = sum(count_pairs(rows, column) for column in column_names(rows))
-    p_values = deciding_p(held, SIGNIFICANCE, resamples_of(tests), tests)
+    p_values = deciding_p(held, tests)
     for test, p in zip(held, holm(p_values, tests), strict=True):
         out[test.place, test.column] = p > SIGNIFICANCE
     return out
@@ -126,7 +127,7 @@ def _test(held: Sequence[Contrast]) -> dict[tuple[str, int], Outcome]:
 
     Those of a column are resampled together, over the same episodes.
     """
-    p_values = permutation_p(held, resamples_of(len(held)))
+    p_values = permutation_p(held, len(held))
     tests = list(zip(held, p_values, holm(p_values), strict=True))
     outcomes = {}
     for column, own in grouped(tests, lambda test: test[0].column).items():
@@ -135,11 +136,6 @@ def _test(held: Sequence[Contrast]) -> dict[tuple[str, int], Outcome]:
         for (pair, _, holm_p), outcome in zip(own, found, strict=True):
             outcomes[column, pair.place] = (outcome, holm_p)
     return outcomes
-
-
-def resamples_of(tests: int) -> int:
-    """Return the resamples of each test in a family of this size."""
-    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
 
 
 def _comparison(pair: Contrast, outcome: Outcome | None) -> Comparison:

@@ -14,7 +14,12 @@ import numpy as np
 from fewshot.results.grouping import grouped
 from fewshot.results.protocol import unlike
 from fewshot.results.rows import Score, TableRow, shape_of
-from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p
+from fewshot.statistics.permutation import RESAMPLES, as_counts, exact_p, p_bounds, sign_flip_p
+
+SIGNIFICANCE = 0.05
+RESAMPLES_PER_TEST = 100
+"""The fewest resamples for each test of a family: a p that Holm raises must be able to stay small.
+"""
 
 
 class Contrast(NamedTuple):
@@ -81,34 +86,37 @@ def count_pairs(rows: Sequence[TableRow], column: str) -> int:
     return within + across
 
 
-def deciding_p(
-    held: Sequence[Contrast], significance: float, resamples: int, tests: int
-) -> list[float]:
+def resamples_of(tests: int) -> int:
+    """Return the resamples of each test in a family of this size."""
+    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
+
+
+def deciding_p(held: Sequence[Contrast], tests: int) -> list[float]:
     """Return p values that have, with Holm's correction, the verdicts of the exact ones.
 
     tests: the number of tests that Holm corrects for. A bound stands for p where it decides alone:
-    a p of at most significance / tests is significant whatever the others are, and one above the
-    significance never is.
+    a p of at most SIGNIFICANCE / tests is significant whatever the others are, and one above
+    SIGNIFICANCE never is.
     """
     out, unclear = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
         low, high = p_bounds(test.differences)
-        if high <= significance / tests:
+        if high <= SIGNIFICANCE / tests:
             out[k] = high
-        elif low > significance:
+        elif low > SIGNIFICANCE:
             out[k] = low
         else:
             unclear.append(k)
-    for k, p in zip(unclear, permutation_p([held[k] for k in unclear], resamples), strict=True):
+    for k, p in zip(unclear, permutation_p([held[k] for k in unclear], tests), strict=True):
         out[k] = p
     return out
 
 
-def permutation_p(held: Sequence[Contrast], resamples: int) -> list[float]:
+def permutation_p(held: Sequence[Contrast], tests: int) -> list[float]:
     """Return p of each paired permutation test.
 
-    It is exact where differences are counts of right answers; for the others, `resamples`
-    permutations are drawn.
+    It is exact where differences are counts of right answers; for the others, permutations are
+    drawn. tests: the number of tests that Holm corrects for.
     """
     out, drawn = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
@@ -119,7 +127,7 @@ def permutation_p(held: Sequence[Contrast], resamples: int) -> list[float]:
     for places in grouped(drawn, lambda k: held[k].column).values():
         # The tests of a column are resampled together, since they have the same episodes.
         d_ER = np.stack([held[k].differences for k in places], axis=1)
-        p_R = sign_flip_p(d_ER, resamples=resamples)
+        p_R = sign_flip_p(d_ER, resamples_of(tests))
         for k, p in zip(places, p_R.tolist(), strict=True):
             out[k] = p
     return out

@@ -9,8 +9,9 @@ from scipy import stats
 
 from fewshot.errors import UserError
 from fewshot.reporting.comparison import render
-from fewshot.results.comparison import SIGNIFICANCE, compare
+from fewshot.results.comparison import compare
 from fewshot.results.files import write_cell
+from fewshot.results.rivals import SIGNIFICANCE
 
 
 def test_a_pair_is_compared_over_the_same_episodes():

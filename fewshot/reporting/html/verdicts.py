@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from fewshot.results.comparison import SIGNIFICANCE, Comparison, compare, resamples_of
+from fewshot.results.comparison import Comparison, compare
 from fewshot.results.files import CellResult
 from fewshot.results.protocol import unlike
+from fewshot.results.rivals import SIGNIFICANCE, resamples_of
 from fewshot.results.rows import TableRow, column_names
 from fewshot.units import NO_ENTRY, Entry, difference, p_value, signed
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from fewshot.reporting.published import Published
 from fewshot.reporting.tables.layout import MARK, Layout
 from fewshot.reporting.tables.lines import Line
-from fewshot.results.comparison import SIGNIFICANCE
 from fewshot.results.files import CellResult
 from fewshot.results.protocol import PROTOCOL, differing_keys, protocol_words
+from fewshot.results.rivals import SIGNIFICANCE
 from fewshot.results.rows import Over, TableRow, commits
 from fewshot.results.timing import DISTURBED
 from fewshot.units import share
