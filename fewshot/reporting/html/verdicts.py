@@ -50,24 +50,22 @@ class Verdicts:
     tests: the number of those that share Holm's correction.
     """
 
-    lines: Sequence[PairLine]
-    matrices: Sequence[Matrix]
-    tests: int
-    significance: float
-    skipped: str
+    lines: Sequence[PairLine] = ()
+    matrices: Sequence[Matrix] = ()
+    tests: int = 0
+    significance: float = SIGNIFICANCE
+    skipped: str = ""
 
 
 def pair_verdicts(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Verdicts:
     """Return what `fewshot compare` finds for all pairs, unless these are too many for a page."""
     if skipped := _too_many(rows):
-        return Verdicts([], [], 0, SIGNIFICANCE, skipped)
+        return Verdicts(skipped=skipped)
     found = compare(cells)
     return Verdicts(
         lines=[_line(c) for c in found],
         matrices=[_matrix(column, rows, found) for column in column_names(rows)],
         tests=sum(c.over_episodes is not None for c in found),
-        significance=SIGNIFICANCE,
-        skipped="",
     )
 
 

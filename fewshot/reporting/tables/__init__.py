@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 from fewshot.errors import UserError
@@ -79,12 +80,8 @@ def render(
 
 def _headings(groups: Mapping[str, Sequence[Line]]) -> dict[int, str]:
     """Return each heading by the number of the first line below it."""
-    found, first = {}, 0
-    for heading, lines in groups.items():
-        if heading:
-            found[first] = heading
-        first += len(lines)
-    return found
+    firsts = accumulate(map(len, groups.values()), initial=0)
+    return {first: heading for first, heading in zip(firsts, groups, strict=False) if heading}
 
 
 def _as_records(rows: Sequence[TableRow], form: Format, view: View) -> str:
