@@ -15,9 +15,12 @@ class Entry(NamedTuple):
     key: float | None
 
 
+NO_ENTRY = Entry(HOLE, None)
+
+
 def number(value: float | None, text: str) -> Entry:
     """Return an entry; a hole where there is no value."""
-    return Entry(HOLE, None) if value is None or math.isnan(value) else Entry(text, value)
+    return NO_ENTRY if value is None or math.isnan(value) else Entry(text, value)
 
 
 def percent(mean: float, ci95: float, digits: int = 2) -> Entry:
@@ -36,7 +39,7 @@ def signed(fraction: float | None, digits: int = 2, signed_zero: bool = False) -
     signed_zero: whether one that is rounded to zero keeps its sign, as in columns of differences.
     """
     if fraction is None:
-        return number(None, "")
+        return NO_ENTRY
     points = 100 * fraction
     has_sign = signed_zero or round(points, digits)
     text = f"{points:+.{digits}f}".replace("-", "−") if has_sign else "0.00"
@@ -46,7 +49,7 @@ def signed(fraction: float | None, digits: int = 2, signed_zero: bool = False) -
 def p_value(p: float | None) -> Entry:
     """Return the p of a test: 0.0123, or "< 0.0001"."""
     if p is None:
-        return number(None, "")
+        return NO_ENTRY
     return number(p, f"{p:.4f}" if p >= SMALLEST_P else f"< {SMALLEST_P:.4f}")
 
 
@@ -61,7 +64,7 @@ def duration(seconds: float | None, hours: bool = False) -> Entry:
     ['90.0 min', '2.0 h', '20 h']
     """
     if seconds is None:
-        return number(None, "")
+        return NO_ENTRY
     if seconds < 100:
         return number(seconds, f"{seconds:.{1 if seconds < 10 else 0}f} s")
     if seconds < 6000 or not hours:
@@ -72,7 +75,7 @@ def duration(seconds: float | None, hours: bool = False) -> Entry:
 def rate(per_second: float | None) -> Entry:
     """Return how many a second, to three figures below a thousand."""
     if per_second is None:
-        return number(None, "")
+        return NO_ENTRY
     digits = max(0, 2 - math.floor(math.log10(per_second))) if per_second > 0 else 0
     return number(per_second, f"{per_second:,.{min(digits, 3)}f}")
 

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from fewshot.reporting.grid import Grid
-from fewshot.results.comparison import SIGNIFICANCE, Comparison
+from fewshot.results.comparison import Comparison
+from fewshot.results.rivals import SIGNIFICANCE
 from fewshot.statistics.intervals import Interval
 from fewshot.statistics.paired import Paired
 from fewshot.units import HOLE, difference, p_value, signed
@@ -18,11 +19,8 @@ Format = Literal["text", "md", "json"]
 def render(found: Sequence[Comparison], form: Format, width: int | None = None) -> str:
     """Return one pair as a report, many as a table."""
     if form == "json":
-        records = [
-            {**{key: _named(value) for key, value in vars(c).items()}, "verdict": c.verdict}
-            for c in found
-        ]
-        return json.dumps(_without_nan(records), indent=2) + "\n"
+        records = [_plain({**vars(c), "verdict": c.verdict}) for c in found]
+        return json.dumps(records, indent=2) + "\n"
     if form == "text" and len({(c.a, c.b) for c in found}) == 1:
         return "\n".join(_report(c, len(found)) for c in found)
     header = ["", "A", "B", "A − B", "p (Holm)", "resolvable", "episodes needed", "verdict"]
@@ -89,14 +87,12 @@ def _needed(o: Paired) -> str:
     return HOLE if o.needed is None else f"{o.needed:,}"
 
 
-def _named(value: object) -> object:
-    """Return an interval or a test as a dictionary: a list would not name its values."""
-    return value._asdict() if isinstance(value, Interval | Paired) else value
-
-
-def _without_nan(value: object) -> object:
+def _plain(value: object) -> object:
+    """Return a value for JSON: an interval or a test by the names of its values, nan as None."""
+    if isinstance(value, Interval | Paired):
+        return _plain(value._asdict())
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value

@@ -12,19 +12,18 @@ import numpy as np
 from fewshot.errors import UserError
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
-from fewshot.results.protocol import unlike
-from fewshot.results.rivals import Contrast, best_rivals, count_pairs, deciding_p, permutation_p
+from fewshot.results.rivals import (
+    SIGNIFICANCE,
+    Contrast,
+    best_rivals,
+    count_pairs,
+    deciding_p,
+    permutation_p,
+)
 from fewshot.results.rows import TableRow, column_names, table_rows
 from fewshot.statistics.holm import holm
 from fewshot.statistics.intervals import Interval, difference_of_means, mean_ci95
 from fewshot.statistics.paired import Paired, paired_each
-from fewshot.statistics.permutation import RESAMPLES
-from fewshot.units import HOLE
-
-SIGNIFICANCE = 0.05
-RESAMPLES_PER_TEST = 100
-"""The fewest resamples for each test of a family: a p that Holm raises must be able to stay small.
-"""
 
 
 @dataclass(frozen=True)
@@ -83,26 +82,19 @@ def compare(
     if a is not None and b is not None:
         pairs = [(_find(a, rows), _find(b, rows))]
         if pairs[0][0] is pairs[0][1]:
-            raise UserError(f"'{a}' and '{b}' are the same row: {row_name(pairs[0][0])}")
+            raise UserError(f"'{a}' and '{b}' are the same row: {pairs[0][0].full_name}")
     else:
         pairs = list(combinations(rows, 2))
     met = [
-        (column, one, other)
+        Contrast(i, column, one, other)
         for column in column_names(rows)
-        for one, other in pairs
+        for i, (one, other) in enumerate(pairs)
         if column in one.scores and column in other.scores
     ]
     if not met:
         raise UserError("no two rows share a data set and an episode shape: nothing to compare")
-    differ = [tuple(unlike(o.scores[c].protocol, t.scores[c].protocol)) for c, o, t in met]
-    tested = [i for i, fields in enumerate(differ) if allow_mixed or not fields]
-    outcomes = _test([met[i] for i in tested])
-    adjusted = holm([outcome.permutation_p for outcome in outcomes])
-    by_place = dict(zip(tested, zip(outcomes, adjusted, strict=True), strict=True))
-    return [
-        _comparison(place, fields, by_place.get(i))
-        for i, (place, fields) in enumerate(zip(met, differ, strict=True))
-    ]
+    outcomes = _test([pair for pair in met if allow_mixed or not pair.unlike])
+    return [_comparison(pair, outcomes.get((pair.column, pair.place))) for pair in met]
 
 
 def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
@@ -120,48 +112,42 @@ def unbeaten(rows: Sequence[TableRow]) -> dict[tuple[int, str], bool]:
             if rows[j].scores[column].mean > rows[i].scores[column].mean:
                 held.append(Contrast(i, column, rows[j], rows[i]))
     tests = sum(count_pairs(rows, column) for column in column_names(rows))
-    p_values = deciding_p(held, SIGNIFICANCE, _resamples(tests), tests)
+    p_values = deciding_p(held, tests)
     for test, p in zip(held, holm(p_values, tests), strict=True):
         out[test.place, test.column] = p > SIGNIFICANCE
     return out
 
 
-def row_name(row: TableRow) -> str:
-    """Return the name of a row in a comparison: its learner, label and backbone."""
-    return row.name if row.backbone == HOLE else f"{row.name}/{row.backbone}"
+Outcome = tuple[Paired, float]
+"""The test of a pair, and its p with Holm's correction."""
 
 
-Met = tuple[str, TableRow, TableRow]
+def _test(held: Sequence[Contrast]) -> dict[tuple[str, int], Outcome]:
+    """Test each pair, and return the outcomes by column and place.
+
+    Those of a column are resampled together, over the same episodes.
+    """
+    p_values = permutation_p(held, len(held))
+    tests = list(zip(held, p_values, holm(p_values), strict=True))
+    outcomes = {}
+    for column, own in grouped(tests, lambda test: test[0].column).items():
+        d_ER = np.stack([pair.differences for pair, _, _ in own], axis=1)
+        found = paired_each(d_ER, [p for _, p, _ in own])
+        for (pair, _, holm_p), outcome in zip(own, found, strict=True):
+            outcomes[column, pair.place] = (outcome, holm_p)
+    return outcomes
 
 
-def _test(met: Sequence[Met]) -> list[Paired]:
-    """Test each pair; those of a column are resampled together, over the same episodes."""
-    held = [Contrast(i, column, one, other) for i, (column, one, other) in enumerate(met)]
-    p_values = permutation_p(held, _resamples(len(met)))
-    outcomes: dict[int, Paired] = {}
-    for own in grouped(held, lambda test: test.column).values():
-        d_ER = np.stack([test.differences for test in own], axis=1)
-        found = paired_each(d_ER, p_R=[p_values[test.place] for test in own])
-        outcomes |= zip((test.place for test in own), found, strict=True)
-    return [outcomes[i] for i in range(len(met))]
-
-
-def _resamples(tests: int) -> int:
-    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
-
-
-def _comparison(
-    place: Met, fields: tuple[str, ...], outcome: tuple[Paired, float] | None
-) -> Comparison:
-    column, one, other = place
-    a, b, names = one.scores[column], other.scores[column], (row_name(one), row_name(other))
+def _comparison(pair: Contrast, outcome: Outcome | None) -> Comparison:
+    (a, b), names = pair.scores, (pair.better.full_name, pair.row.full_name)
+    fields = tuple(pair.unlike)
     if outcome is None:
-        return Comparison(column, *names, refused=fields)
+        return Comparison(pair.column, *names, refused=fields)
     data = None
     if a.disjoint_E is not None and b.disjoint_E is not None:
         data = mean_ci95(a.disjoint_E - b.disjoint_E)
     return Comparison(
-        column,
+        pair.column,
         *names,
         mixed=fields,
         over_episodes=outcome[0],
@@ -173,11 +159,11 @@ def _comparison(
 
 def _find(name: str, rows: Sequence[TableRow]) -> TableRow:
     """Return the row of this name. Raises UserError if there is none, or if there are several."""
-    exact = [row for row in rows if name in (*(cell.run.cell for cell in row.cells), row_name(row))]
+    exact = [row for row in rows if name in (*(cell.run.cell for cell in row.cells), row.full_name)]
     named = exact or [row for row in rows if name in (row.name, row.learner)]
     plain = [row for row in named if not row.label] or named
     if len(plain) == 1:
         return plain[0]
-    known = ", ".join(f"'{row_name(row)}'" for row in (plain or rows))
+    known = ", ".join(f"'{row.full_name}'" for row in (plain or rows))
     problem = "stands for several rows" if plain else "is no row here"
     raise UserError(f"'{name}' {problem}: {known}")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from fewshot.errors import UserError
-from fewshot.results.files import CURVE_COLUMNS, CellResult, read_curve
+from fewshot.results.files import CURVE_COLUMNS, CellResult, read_frame
 from fewshot.results.records import Shape
 
 
@@ -32,21 +32,12 @@ def validations_of(cell: CellResult) -> Validations | None:
 
     Raises UserError where its curve.csv is not what its name says.
     """
-    path = cell.path / "curve.csv"
-    try:
-        lines = read_curve(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    if lines and (missing := set(CURVE_COLUMNS) - lines[0].keys()):
-        raise UserError(f"{path}: no {', '.join(sorted(missing))}")
-    lines = [line for line in lines if not math.isnan(line["val_accuracy"])]
-    if not lines:
+    curve = read_frame(cell.path / "curve.csv", CURVE_COLUMNS, pd.read_csv)
+    curve = curve[curve["val_accuracy"].notna()]
+    if curve.empty:
         return None
-    seconds, images, accuracies = (
-        np.array([line[key] for line in lines], dtype=np.float64)
-        for key in ("seconds", "images", "val_accuracy")
-    )
-    return Validations(cell.run.config.training.validation_shape, seconds, images, accuracies)
+    columns = (curve[key].to_numpy(np.float64) for key in ("seconds", "images", "val_accuracy"))
+    return Validations(cell.run.config.training.validation_shape, *columns)
 
 
 def target_of(cell: CellResult, asked: float | None) -> float | None:

@@ -8,7 +8,7 @@ A folder is written under a temporary name and renamed, so that one with its fin
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,9 +116,9 @@ def read_cell(folder: Path) -> CellResult:
     return CellResult(
         folder,
         RunRecord.from_json(run, path),
-        _read_frame(folder / "episodes.parquet", EPISODE_COLUMNS),
-        _read_frame(disjoint, EPISODE_COLUMNS) if disjoint.is_file() else None,
-        _read_frame(examples, EXAMPLE_COLUMNS) if examples.is_file() else None,
+        read_frame(folder / "episodes.parquet", EPISODE_COLUMNS),
+        read_frame(disjoint, EPISODE_COLUMNS) if disjoint.is_file() else None,
+        read_frame(examples, EXAMPLE_COLUMNS) if examples.is_file() else None,
     )
 
 
@@ -129,11 +129,16 @@ def _read_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON: {error}") from None
 
 
-def _read_frame(path: Path, columns: set[str]) -> pd.DataFrame:
+def read_frame(
+    path: Path,
+    columns: Iterable[str],
+    read: Callable[[Path], pd.DataFrame] = pd.read_parquet,
+) -> pd.DataFrame:
+    """Read a table that has these columns. Raises UserError where the file is not one."""
     try:
-        frame = pd.read_parquet(path)
+        frame = read(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    if missing := columns - set(frame.columns):
+    if missing := set(columns) - set(frame.columns):
         raise UserError(f"{path}: no {', '.join(sorted(missing))}")
     return frame

@@ -1,21 +1,23 @@
 """The records of cells and trainings as typed values: run.json and training.json, old and new.
 
 This is the one module that knows what the records of earlier versions lack. A record is read from
-its JSON and keeps it: that is what is written, and what a page shows of it.
+its JSON and keeps it: that is what is written, and what a page shows of it. The types have what
+code reads.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from fewshot.errors import UserError
 
 Json = Mapping[str, Any]
+Record = TypeVar("Record", bound=Hashable)
 Shape = tuple[int, int]
 """The ways and shots of episodes."""
 OF_COLUMN = ("n_way", "n_shot", "dataset")
@@ -29,6 +31,11 @@ class Git:
     commit: str
     changed: bool
 
+    @property
+    def words(self) -> str:
+        """The beginning of the commit, and a note where there were changes."""
+        return self.commit[:7] + (" with changes" if self.changed else "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
@@ -38,12 +45,8 @@ class Host:
     processor_kind: str | None = None
     cores: int | None = None
     threads: int | None = None
-    memory_gb: int | None = None
-    device: str | None = None
     gpu: str | None
     driver: str | None = None
-    system: str | None = None
-    python: str | None = None
     versions: Mapping[str, str | None]
 
 
@@ -54,12 +57,9 @@ class Spent:
     steps: int
     images: int
     train_s: float
-    validate_s: float
     warmup_s: float | None = None
     cpu_s: float | None = None
     others: float | None = None
-    seconds: Mapping[str, float]
-    resumed: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,7 @@ class TrainingConfig:
 
     dataset: str
     backbone: str
-    backbone_options: Json
     learner: str
-    learner_options: Json
     recipe: Json
     seed: int
 
@@ -140,11 +138,8 @@ class CellConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringRecord:
-    """The accuracy and the costs of a scoring; None where a record does not say."""
+    """The costs of a scoring; None where a record does not say."""
 
-    accuracy: float | None = None
-    embed_s: float | None = None
-    total_s: float | None = None
     cpu_s: float | None = None
     others: float | None = None
     peak_memory_mb: int | None = None
@@ -159,8 +154,6 @@ class TrainingRecord:
     fingerprint: str | None = None
     learner_digest: str | None = None
     backbone_digest: str | None = None
-    finished: str | None = None
-    selected_step: int | None = None
     spent: Spent
     peak_memory_mb: int | None = None
     host: Host
@@ -170,8 +163,7 @@ class TrainingRecord:
     @staticmethod
     def from_json(values: Any, where: object = "training.json") -> "TrainingRecord":
         """Return the record of these values. Raises UserError where they are none."""
-        record: TrainingRecord = _read(TrainingRecord, _object(values, where), where)
-        return record
+        return _read(TrainingRecord, _object(values, where), where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +183,6 @@ class RunRecord:
     origins: Mapping[str, str] = field(default_factory=dict)
     learner_digest: str | None = None
     backbone_digest: str | None = None
-    parameters: int | None = None
-    suite: str | None = None
-    finished: str | None = None
     json: Json
 
     @staticmethod
@@ -203,8 +192,7 @@ class RunRecord:
         for with_later in LATER_KEYS:
             with suppress(AttributeError, KeyError, TypeError):  # the reader says what is damaged
                 values = with_later(values)
-        record: RunRecord = _read(RunRecord, values, where)
-        return record
+        return _read(RunRecord, values, where)
 
     @cached_property
     def training_setup(self) -> str:
@@ -257,10 +245,11 @@ def _text(values: Json, without: tuple[str, ...]) -> str:
 _reader = cache(TypeAdapter[Any])  # making one takes longer than reading many records
 
 
-def _read(kind: Any, values: Json, where: object) -> Any:
+def _read(kind: type[Record], values: Json, where: object) -> Record:
     """Return the values as a record. Raises UserError that names a key that is wrong."""
     try:
-        return _reader(kind).validate_python(values)
+        record: Record = _reader(kind).validate_python(values)
+        return record
     except ValidationError as error:
         # A damaged record may lack its later keys too: what is there and wrong says more.
         first = min(error.errors(), key=lambda e: e["type"] == "missing")

@@ -13,12 +13,20 @@ import numpy as np
 
 from fewshot.results.grouping import grouped
 from fewshot.results.protocol import unlike
-from fewshot.results.rows import TableRow, shape_of
-from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p
+from fewshot.results.rows import Score, TableRow, shape_of
+from fewshot.statistics.permutation import RESAMPLES, as_counts, exact_p, p_bounds, sign_flip_p
+
+SIGNIFICANCE = 0.05
+RESAMPLES_PER_TEST = 100
+"""The fewest resamples for each test of a family: a p that Holm raises must be able to stay small.
+"""
 
 
 class Contrast(NamedTuple):
-    """A table row, the `place`-th, held against one of a better mean in a column."""
+    """A table row held against another in a column, often a better one.
+
+    place: the row's number, or the pair's.
+    """
 
     place: int
     column: str
@@ -26,9 +34,20 @@ class Contrast(NamedTuple):
     row: TableRow
 
     @property
+    def scores(self) -> tuple[Score, Score]:
+        """The scores of both rows."""
+        return self.better.scores[self.column], self.row.scores[self.column]
+
+    @property
+    def unlike(self) -> list[str]:
+        """Where the protocols of both differ, in words."""
+        return unlike(*(score.protocol for score in self.scores))
+
+    @property
     def differences(self) -> np.ndarray:
         """The accuracy that it lacks in each episode, d_E."""
-        return self.better.scores[self.column].accuracy_E - self.row.scores[self.column].accuracy_E
+        better, own = self.scores
+        return better.accuracy_E - own.accuracy_E
 
     @property
     def unit(self) -> int:
@@ -36,8 +55,8 @@ class Contrast(NamedTuple):
 
         An accuracy is a mean over seeds of the share of queries that were right.
         """
-        seeds = [len(row.scores[self.column].by_seed) for row in (self.better, self.row)]
-        n_query = self.row.scores[self.column].protocol.n_query
+        seeds = [len(score.by_seed) for score in self.scores]
+        n_query = self.scores[1].protocol.n_query
         return shape_of(self.column)[0] * n_query * math.lcm(*seeds)
 
 
@@ -46,15 +65,14 @@ def best_rivals(rows: Sequence[TableRow], column: str) -> dict[int, int]:
 
     A row without a rival, or of a single episode, is not in the result.
     """
-    places = [i for i, row in enumerate(rows) if column in row.scores]
-    best_first = sorted(places, key=lambda i: -rows[i].scores[column].mean)
+    scores = {i: row.scores[column] for i, row in enumerate(rows) if column in row.scores}
+    best_first = sorted(scores, key=lambda i: -scores[i].mean)
     found = {}
-    for i in places:
-        score = rows[i].scores[column]
-        others = (j for j in best_first if j != i)
-        rival = next(
-            (j for j in others if not unlike(rows[j].scores[column].protocol, score.protocol)), None
+    for i, score in scores.items():
+        rivals = (
+            j for j in best_first if j != i and not unlike(scores[j].protocol, score.protocol)
         )
+        rival = next(rivals, None)
         if rival is not None and len(score.accuracy_E) > 1:
             found[i] = rival
     return found
@@ -68,34 +86,37 @@ def count_pairs(rows: Sequence[TableRow], column: str) -> int:
     return within + across
 
 
-def deciding_p(
-    held: Sequence[Contrast], significance: float, resamples: int, tests: int
-) -> list[float]:
+def resamples_of(tests: int) -> int:
+    """Return the resamples of each test in a family of this size."""
+    return max(RESAMPLES, RESAMPLES_PER_TEST * tests)
+
+
+def deciding_p(held: Sequence[Contrast], tests: int) -> list[float]:
     """Return p values that have, with Holm's correction, the verdicts of the exact ones.
 
     tests: the number of tests that Holm corrects for. A bound stands for p where it decides alone:
-    a p of at most significance / tests is significant whatever the others are, and one above the
-    significance never is.
+    a p of at most SIGNIFICANCE / tests is significant whatever the others are, and one above
+    SIGNIFICANCE never is.
     """
     out, unclear = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
         low, high = p_bounds(test.differences)
-        if high <= significance / tests:
+        if high <= SIGNIFICANCE / tests:
             out[k] = high
-        elif low > significance:
+        elif low > SIGNIFICANCE:
             out[k] = low
         else:
             unclear.append(k)
-    for k, p in zip(unclear, permutation_p([held[k] for k in unclear], resamples), strict=True):
+    for k, p in zip(unclear, permutation_p([held[k] for k in unclear], tests), strict=True):
         out[k] = p
     return out
 
 
-def permutation_p(held: Sequence[Contrast], resamples: int) -> list[float]:
+def permutation_p(held: Sequence[Contrast], tests: int) -> list[float]:
     """Return p of each paired permutation test.
 
-    It is exact where differences are counts of right answers; for the others, `resamples`
-    permutations are drawn.
+    It is exact where differences are counts of right answers; for the others, permutations are
+    drawn. tests: the number of tests that Holm corrects for.
     """
     out, drawn = [math.nan] * len(held), list[int]()
     for k, test in enumerate(held):
@@ -106,7 +127,7 @@ def permutation_p(held: Sequence[Contrast], resamples: int) -> list[float]:
     for places in grouped(drawn, lambda k: held[k].column).values():
         # The tests of a column are resampled together, since they have the same episodes.
         d_ER = np.stack([held[k].differences for k in places], axis=1)
-        p_R = sign_flip_p(d_ER, resamples=resamples)
+        p_R = sign_flip_p(d_ER, resamples_of(tests))
         for k, p in zip(places, p_R.tolist(), strict=True):
             out[k] = p
     return out

@@ -14,8 +14,8 @@ import numpy as np
 from fewshot.errors import UserError
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
-from fewshot.results.protocol import OWN_CLASSES, PROTOCOL, differing_keys, protocol_words
-from fewshot.results.records import Git, Protocol, Shape
+from fewshot.results.protocol import OWN_CLASSES, PROTOCOL, protocol_words
+from fewshot.results.records import Protocol, Shape
 from fewshot.results.timing import Costs
 from fewshot.statistics.intervals import Interval, mean_ci95
 from fewshot.units import HOLE, letter
@@ -60,11 +60,9 @@ class Score:
 
     def interval(self, over: Over = "episodes") -> Interval:
         """Return mean and 95 % interval; its width is nan where there are too few values."""
-        if over == "seeds":
-            return mean_ci95(self.by_seed)
-        if over == "data":
-            return mean_ci95([] if self.disjoint_E is None else self.disjoint_E)
-        return mean_ci95(self.accuracy_E)
+        disjoint_E = np.empty(0) if self.disjoint_E is None else self.disjoint_E
+        values = {"episodes": self.accuracy_E, "seeds": self.by_seed, "data": disjoint_E}
+        return mean_ci95(values[over])
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,20 @@ class TableRow:
         """The learner, with the label that tells this row from others of its kind."""
         return f"{self.learner} ({self.label})" if self.label else self.learner
 
+    @property
+    def full_name(self) -> str:
+        """The name with the backbone, where there is one."""
+        return self.name if self.backbone == HOLE else f"{self.name}/{self.backbone}"
+
     @cached_property
     def costs(self) -> Costs:
         """The times and images of its cells."""
         return Costs(self.cells)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of its first column."""
+        return next(iter(self.scores.values())).protocol
 
     @property
     def seeds(self) -> int:
@@ -219,28 +227,11 @@ def commits(cells: Sequence[CellResult]) -> str:
     """Return the commits that cells were trained or scored at; a note says if it had changes."""
     runs = [cell.run for cell in cells]
     gits = [run.git for run in runs] + [run.training.git for run in runs if run.training]
-    return ", ".join(sorted({_commit(git) for git in gits}))
-
-
-def _commit(git: Git | None) -> str:
-    if git is None:
-        return "unknown"
-    return git.commit[:7] + (" with changes" if git.changed else "")
-
-
-def protocol_of(row: TableRow) -> Protocol:
-    """Return the protocol of a row: that of its first column."""
-    return next(iter(row.scores.values())).protocol
-
-
-def protocol_differences(rows: Sequence[TableRow]) -> tuple[list[str], list[str]]:
-    """Return the keys of `PROTOCOL` in which all rows agree, and those in which some do not."""
-    own = differing_keys([protocol_of(row) for row in rows])
-    return [key for key in PROTOCOL if key not in own], own
+    return ", ".join(sorted({git.words if git else "unknown" for git in gits}))
 
 
 def protocol_letters(rows: Sequence[TableRow]) -> list[str]:
     """Return the letter of each row's protocol."""
-    words = [protocol_words(protocol_of(row), list(PROTOCOL)) for row in rows]
+    words = [protocol_words(row.protocol, list(PROTOCOL)) for row in rows]
     distinct = list(dict.fromkeys(words))
     return [letter(distinct.index(found)) for found in words]

@@ -114,7 +114,7 @@ class Costs:
         seen = [training.spent.images for training in self.trainings]
         return round(fmean(seen)) if seen else None
 
-    def at_shape(self, shape: Shape | None) -> "Costs":
+    def at_shape(self, shape: Shape) -> "Costs":
         """Return the costs of the cells of one shape: those of other shapes cost otherwise."""
         return Costs(tuple(cell for cell in self.cells if cell.run.config.scoring.shape == shape))
 

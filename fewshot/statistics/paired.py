@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from fewshot.statistics.intervals import CONFIDENCE, mean_ci95, standard_error
-from fewshot.statistics.permutation import RESAMPLES, RESAMPLES_AT_ONCE, sign_flip_p
+from fewshot.statistics.permutation import RESAMPLES, RESAMPLES_AT_ONCE
 
 POWER = 0.8
 """The chance to find a difference that is called resolvable, at 5 % significance."""
@@ -39,59 +39,27 @@ class Paired(NamedTuple):
     episodes: int
 
 
-def paired(a_E: np.ndarray, b_E: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Paired:
-    """Return accuracy `a` less accuracy `b`, compared episode by episode.
+def paired_each(d_ER: np.ndarray, p_R: Sequence[float], resamples: int = RESAMPLES) -> list[Paired]:
+    """Return the outcomes of R lists of differences over the same episodes, resampled together.
 
-    Raises ValueError for lists of different or of fewer than two episodes.
-
-    >>> rng = np.random.default_rng(0)
-    >>> easy = rng.uniform(0.5, 0.9, 400)
-    >>> outcome = paired(easy + rng.normal(0.02, 0.05, 400), easy)
-    >>> outcome.permutation_p < 0.01
-    True
+    p_R: of the permutation test.
     """
-    if len(a_E) != len(b_E) or len(a_E) < 2:
-        raise ValueError(f"cannot pair {len(a_E)} episodes with {len(b_E)}")
-    d_E = np.asarray(a_E, dtype=np.float64) - np.asarray(b_E, dtype=np.float64)
-    return paired_each(d_E[:, None], seed, resamples)[0]
-
-
-def paired_each(
-    d_ER: np.ndarray,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    p_R: Sequence[float] | None = None,
-) -> list[Paired]:
-    """Return `paired` of R lists of differences over the same episodes, resampled together.
-
-    p_R: of the permutation test, where they are known already.
-    """
-    p_R = list(sign_flip_p(d_ER, seed, resamples)) if p_R is None else p_R
-    ends_2R = _bootstrap(d_ER, seed, resamples)
+    ends_2R = _bootstrap(d_ER, resamples)
     quantiles = float(ndtri((1 + CONFIDENCE) / 2) + ndtri(POWER))
     out = []
-    for r, d_E in enumerate(d_ER.T):
+    for d_E, p, (low, high) in zip(d_ER.T, p_R, ends_2R.T.tolist(), strict=True):
         mean, ci95 = mean_ci95(d_E)
         resolvable = quantiles * standard_error(d_E)
-        is_zero = abs(mean) < ROUNDING
-        needed = None if is_zero else math.ceil(len(d_E) * (resolvable / mean) ** 2)
-        out.append(
-            Paired(
-                mean=mean,
-                ci95=ci95,
-                permutation_p=float(p_R[r]),
-                bootstrap=(float(ends_2R[0, r]), float(ends_2R[1, r])),
-                resolvable=resolvable,
-                needed=None if needed is None else max(FEWEST_EPISODES, needed),
-                episodes=len(d_E),
-            )
-        )
+        needed = None
+        if abs(mean) >= ROUNDING:
+            needed = max(FEWEST_EPISODES, math.ceil(len(d_E) * (resolvable / mean) ** 2))
+        out.append(Paired(mean, ci95, p, (low, high), resolvable, needed, len(d_E)))
     return out
 
 
-def _bootstrap(d_ER: np.ndarray, seed: int, resamples: int) -> np.ndarray:
+def _bootstrap(d_ER: np.ndarray, resamples: int) -> np.ndarray:
     """Return ends_2R of the percentile interval of the mean (Efron, 1979)."""
-    rng, n = np.random.default_rng([seed, 1]), len(d_ER)
+    rng, n = np.random.default_rng([0, 1]), len(d_ER)
     means = []
     for first in range(0, resamples, RESAMPLES_AT_ONCE):
         count = min(RESAMPLES_AT_ONCE, resamples - first)

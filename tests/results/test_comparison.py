@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from helpers.cells import ALIKE, BASE, BETTER, THREE, made_cell
 from helpers.commands import run_without_torch
+from helpers.pairs import paired
 from scipy import stats
 
 from fewshot.errors import UserError
 from fewshot.reporting.comparison import render
-from fewshot.results.comparison import SIGNIFICANCE, compare
+from fewshot.results.comparison import compare
 from fewshot.results.files import write_cell
-from fewshot.statistics.paired import paired
+from fewshot.results.rivals import SIGNIFICANCE
 
 
 def test_a_pair_is_compared_over_the_same_episodes():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers.cells import BASE, BETTER, THREE, made_cell
 
-from fewshot.results.comparison import SIGNIFICANCE, compare, unbeaten
+from fewshot.results.comparison import compare, unbeaten
 from fewshot.results.protocol import unlike
-from fewshot.results.rivals import Contrast, best_rivals, count_pairs
+from fewshot.results.rivals import SIGNIFICANCE, Contrast, best_rivals, count_pairs
 from fewshot.results.rows import column_names, table_rows
 from fewshot.statistics.holm import holm
 from fewshot.statistics.permutation import as_counts, exact_p, p_bounds, sign_flip_p

@@ -11,7 +11,7 @@ from fewshot.errors import UserError
 from fewshot.files import new_file
 from fewshot.reporting.html.details import score_details
 from fewshot.reporting.html.examples import data_set_examples
-from fewshot.reporting.html.figures import figure_data, figure_rows
+from fewshot.reporting.html.figures import figure_data
 from fewshot.reporting.html.headline import headline_table
 from fewshot.reporting.html.literature import published_lines
 from fewshot.reporting.html.verdicts import pair_verdicts
@@ -49,7 +49,6 @@ def render_report(cells: Sequence[CellResult], data_dir: Path, datasets: DataSet
         n_cells=len(cells),
         headline=headline_table(rows),
         figures=figure_data(rows),
-        figure_rows=figure_rows(rows),
         verdicts=pair_verdicts(cells, rows),
         published=published_lines(rows),
         details=score_details(rows),

@@ -10,7 +10,6 @@ import numpy as np
 
 from fewshot.episodes.sampling import Episode
 from fewshot.errors import UserError
-from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
 from fewshot.results.rows import TableRow, column_names
@@ -48,7 +47,7 @@ def kept_predictions(rows: Sequence[TableRow]) -> list[Kept]:
     found = []
     for column in column_names(rows):
         for row in (row for row in rows if column in row.scores):
-            name = row_name(row)
+            name = row.full_name
             for cell in row.scores[column].cells:
                 seed = f", seed {cell.run.config.training.seed}" if row.seeds > 1 else ""
                 found.append(Kept(name, column, name + seed, cell))

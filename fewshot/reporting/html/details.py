@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fewshot.reporting.html.headline import anchor
-from fewshot.results.comparison import row_name
 from fewshot.results.records import RunRecord
-from fewshot.results.rows import Score, TableRow, column_names
+from fewshot.results.rows import Over, TableRow, column_names
 from fewshot.units import percent
 
 DEFAULT = "default"
+INTERVALS: dict[str, Over] = {
+    "over test episodes": "episodes",
+    "over training seeds": "seeds",
+    "over images (episodes that share none)": "data",
+}
 GROUPS = {
     "protocol": "Protocol",
     "training": "Training: budget spent, machine and commit",
@@ -23,13 +27,6 @@ GROUPS = {
 """The parts of run.json that have a heading of their own; the others stand under the cell."""
 
 
-class Fact(NamedTuple):
-    """A value of run.json, by its name there."""
-
-    key: str
-    value: str
-
-
 class Setting(NamedTuple):
     """A value of the resolved configuration, and where it came from ("" where that is not kept)."""
 
@@ -40,10 +37,10 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class CellDetails:
-    """The whole run.json of one cell. settings: those that someone set stand first."""
+    """The whole run.json of one cell, in groups. settings: those that someone set stand first."""
 
     cell: str
-    groups: Mapping[str, Sequence[Fact]]
+    groups: Mapping[str, Mapping[str, str]]
     settings: Sequence[Setting]
 
 
@@ -63,8 +60,11 @@ def score_details(rows: Sequence[TableRow]) -> list[ScoreDetails]:
     return [
         ScoreDetails(
             anchor=anchor(i, j),
-            title=f"{row_name(row)} on {column}",
-            intervals=_intervals(row.scores[column]),
+            title=f"{row.full_name} on {column}",
+            intervals={
+                words: percent(*row.scores[column].interval(over)).text
+                for words, over in INTERVALS.items()
+            },
             cells=[_cell_details(cell.run) for cell in row.scores[column].cells],
         )
         for i, row in enumerate(rows)
@@ -73,19 +73,11 @@ def score_details(rows: Sequence[TableRow]) -> list[ScoreDetails]:
     ]
 
 
-def _intervals(score: Score) -> dict[str, str]:
-    return {
-        "over test episodes": percent(*score.interval("episodes")).text,
-        "over training seeds": percent(*score.interval("seeds")).text,
-        "over images (episodes that share none)": percent(*score.interval("data")).text,
-    }
-
-
 def _cell_details(run: RunRecord) -> CellDetails:
     told = run.json
     own = {key: told[key] for key in told if key not in (*GROUPS, "config", "origins", "schema")}
-    groups = {"Cell": list(_flat(own))}
-    groups |= {title: list(_flat(told[key])) for key, title in GROUPS.items() if key in told}
+    groups = {"Cell": dict(_flat(own))}
+    groups |= {title: dict(_flat(told[key])) for key, title in GROUPS.items() if key in told}
     return CellDetails(run.cell, groups, _settings(run))
 
 
@@ -100,13 +92,13 @@ def _settings(run: RunRecord) -> list[Setting]:
     return sorted(found, key=lambda setting: setting.origin in (DEFAULT, ""))
 
 
-def _flat(value: object, name: str = "") -> Iterator[Fact]:
+def _flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
     """Yield the leaves of nested records, by their path."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     else:
-        yield Fact(name, _shown(value))
+        yield name, _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -26,10 +26,8 @@ from fewshot.reporting.html.answers import (
     kept_predictions,
     without_predictions,
 )
-from fewshot.results.comparison import row_name
-from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
-from fewshot.results.records import RunRecord
+from fewshot.results.records import CellConfig, RunRecord
 from fewshot.results.rows import TableRow, shape_of
 from fewshot.units import letter
 
@@ -83,19 +81,10 @@ class DataSetExamples:
     columns: Sequence[str]
     image_px: int
     n_query: int
-    examples: Sequence[Example]
-    answered: Sequence[str]
-    without: Sequence[str]
-    missing: str
-
-
-class _Group(NamedTuple):
-    """Columns whose episodes differ in the number of shots alone, by what they share."""
-
-    dataset: str
-    seed: int
-    n_way: int
-    n_query: int
+    examples: Sequence[Example] = ()
+    answered: Sequence[str] = ()
+    without: Sequence[str] = ()
+    missing: str = ""
 
 
 def data_set_examples(
@@ -106,20 +95,18 @@ def data_set_examples(
     Raises UserError where a cell's predictions are not of its episodes.
     """
     kept = kept_predictions(rows)
-    groups = grouped(kept, lambda each: _group_of(each.cell))
+    groups = grouped(kept, lambda each: _all_but_shots(each.cell.run.config))
     wanted = min(AT_MOST, max(1, IN_ALL // len(groups)))
-    return [
-        _examples(group, rows, own, data_dir, datasets, wanted) for group, own in groups.items()
-    ]
+    return [_examples(rows, own, data_dir, datasets, wanted) for own in groups.values()]
 
 
-def _group_of(cell: CellResult) -> _Group:
-    config, scoring = cell.run.config, cell.run.config.scoring
-    return _Group(config.scored_on, scoring.episode_seed, scoring.n_way, scoring.n_query)
+def _all_but_shots(config: CellConfig) -> tuple[object, ...]:
+    """Return what columns share whose episodes differ in the number of shots alone."""
+    scoring = config.scoring
+    return config.scored_on, scoring.episode_seed, scoring.n_way, scoring.n_query
 
 
 def _examples(
-    group: _Group,
     rows: Sequence[TableRow],
     kept: Sequence[Kept],
     data_dir: Path,
@@ -127,31 +114,34 @@ def _examples(
     wanted: int,
 ) -> DataSetExamples:
     cells = {each.column: each.cell for each in kept}
-    columns = list(cells)
+    columns, config = list(cells), kept[0].cell.run.config
+    dataset, n_way, n_query = config.scored_on, config.scoring.n_way, config.scoring.n_query
     try:
-        test = open_source(group.dataset, "test", data_dir, datasets, draw=False)
+        test = open_source(dataset, "test", data_dir, datasets, draw=False)
         for cell in cells.values():
             _refuse_others(cell.run, test)
     except UserError as error:
         missing = str(error).replace(str(data_dir), DATA_FOLDER)
-        return DataSetExamples(group.dataset, columns, 0, group.n_query, [], [], [], missing)
-    shape = EpisodeShape(group.n_way, max(shape_of(column)[1] for column in cells), group.n_query)
+        return DataSetExamples(dataset, columns, 0, n_query, missing=missing)
+    shape = EpisodeShape(n_way, max(shape_of(column)[1] for column in cells), n_query)
     wanted = min(wanted, *(len(cell.episodes) for cell in cells.values()))
-    drawn = [draw_episode(group.seed, "test", i, test.class_sizes, shape) for i in range(wanted)]
+    drawn = [
+        draw_episode(config.scoring.episode_seed, "test", i, test.class_sizes, shape)
+        for i in range(wanted)
+    ]
     examples = [
         Example(i, _classes(i, episode, test, kept), _outcomes(i, columns, rows))
         for i, episode in enumerate(drawn)
     ]
     answered = {answers.column for e in examples for c in e.classes for answers in c.answers}
     return DataSetExamples(
-        group.dataset,
+        dataset,
         columns,
         test.image_size,
-        group.n_query,
+        n_query,
         examples,
-        answered=[column for column in columns if column in answered],
-        without=without_predictions(kept, wanted),
-        missing="",
+        [column for column in columns if column in answered],
+        without_predictions(kept, wanted),
     )
 
 
@@ -189,26 +179,17 @@ def _classes(
 
 def _outcomes(number: int, columns: Sequence[str], rows: Sequence[TableRow]) -> list[Outcome]:
     """Return the accuracies on an episode of the rows that have a score in one of the columns."""
-    return [
-        Outcome(
-            row_name(row),
-            [
-                100 * float(row.scores[c].accuracy_E[number]) if c in row.scores else None
-                for c in columns
-            ],
-        )
-        for row in rows
-        if any(column in row.scores for column in columns)
-    ]
+    outcomes = []
+    for row in rows:
+        scores = [row.scores.get(column) for column in columns]
+        if any(scores):
+            percents = [100 * float(s.accuracy_E[number]) if s else None for s in scores]
+            outcomes.append(Outcome(row.full_name, percents))
+    return outcomes
 
 
 def _data_uri(image_HWC: np.ndarray) -> str:
-    lossless = len(image_HWC) <= LOSSLESS_PX
+    kind = "png" if len(image_HWC) <= LOSSLESS_PX else "jpeg"
     out = io.BytesIO()
-    image = Image.fromarray(image_HWC)
-    if lossless:
-        image.save(out, "PNG", optimize=True)
-    else:
-        image.save(out, "JPEG", quality=85)
-    kind = "png" if lossless else "jpeg"
+    Image.fromarray(image_HWC).save(out, kind, optimize=kind == "png", quality=85)
     return f"data:image/{kind};base64,{b64encode(out.getvalue()).decode()}"

@@ -5,11 +5,9 @@ Accuracies are in %. Only what a figure shows is here, never single episode scor
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fewshot.reporting.plots.points import Point, main_machine, may_lead, points_of
-from fewshot.results.comparison import row_name
 from fewshot.results.curves import validations_of
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
@@ -22,30 +20,20 @@ COLOURS, SYMBOLS = 8, 7
 DIGITS = 6
 
 
-@dataclass(frozen=True)
-class FigureRow:
-    """A row that can be switched on and off: colour and symbol are numbers of those of the page."""
-
-    name: str
-    colour: int
-    symbol: int
-
-
-def figure_rows(rows: Sequence[TableRow]) -> list[FigureRow]:
-    """Return a switch for each row of the table, in its order."""
-    return [FigureRow(row_name(row), i % COLOURS, i % SYMBOLS) for i, row in enumerate(rows)]
-
-
 def figure_data(rows: Sequence[TableRow]) -> dict[str, Any]:
     """Return the points of accuracy against cost, and the validation curves, for plotly.
 
-    fullest: the column with most rows, which is shown first.
+    fullest: the column with most rows, which is shown first. rows: the switch of each row, with
+    the numbers of its colour and symbol among those of the page.
     """
     columns = column_names(rows)
     return {
         "columns": columns,
         "fullest": max(columns[::-1], key=lambda c: sum(c in row.scores for row in rows)),
-        "rows": [vars(row) for row in figure_rows(rows)],
+        "rows": [
+            {"name": row.full_name, "colour": i % COLOURS, "symbol": i % SYMBOLS}
+            for i, row in enumerate(rows)
+        ],
         "points": _points(rows),
         "curves": _curves(rows),
     }
@@ -69,11 +57,8 @@ def _points(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
                 "adapt_ms": _rounded(_episode_ms(p)),
             },
             # Times of another machine lead no front; images are alike on any.
-            "leads": {
-                "train_s": may_lead(p, machines[p.column]),
-                "images": may_lead(p, p.machine),
-                "adapt_ms": may_lead(p, p.machine),
-            },
+            "leads": dict.fromkeys(("adapt_ms", "images"), may_lead(p, p.machine))
+            | {"train_s": may_lead(p, machines[p.column])},
             "words": _words(p, letters[p.place]),
         }
         for p in points

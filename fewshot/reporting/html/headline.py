@@ -1,37 +1,34 @@
 """The headline table: rows learner x backbone, columns data set x shots, and what each row cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import Value, largest_shape
-from fewshot.reporting.tables.layout import machine_letters, marked
-from fewshot.reporting.tables.notes import accuracy_notes, commit_note, scoring_note, timing_notes
-from fewshot.results.comparison import unbeaten
-from fewshot.results.protocol import protocol_words
-from fewshot.results.records import Shape
-from fewshot.results.rows import (
-    TableRow,
-    column_names,
-    protocol_differences,
-    protocol_letters,
-    protocol_of,
+from fewshot.reporting.tables.columns import SCORES, SEEDS, columns_of
+from fewshot.reporting.tables.costs import Value
+from fewshot.reporting.tables.layout import Layout, lay_out
+from fewshot.reporting.tables.lines import Column, Line, lines_of
+from fewshot.reporting.tables.notes import (
+    accuracy_notes,
+    commit_note,
+    protocols_in_words,
+    scoring_note,
+    timing_notes,
 )
-from fewshot.results.timing import Costs, Machine, Timing
-from fewshot.units import Entry, number, percent
+from fewshot.results.comparison import unbeaten
+from fewshot.results.rows import TableRow
 
-OF_EPISODES = "ms/episode"
+COSTS = ("training", "images", "ms/episode", "memory", SEEDS)
+"""The columns beside the scores, by their names in `fewshot table`."""
 OF_MEMORY = "peak memory of the process, or of the GPU where there is one"
-COSTS = {
-    "training": (costs.training, "wall-clock time of one training, mean over seeds"),
-    "images seen": (costs.images, "in one training, mean over seeds"),
-    OF_EPISODES: (costs.episode_ms, "to adapt and predict one test episode, of the most shots"),
-    "MB, training": (costs.training_mb, OF_MEMORY),
-    "MB, test": (costs.scoring_mb, OF_MEMORY),
+HEADINGS = {
+    "training": "wall-clock time of one training, mean over seeds",
+    "images seen": "in one training, mean over seeds",
+    "ms/episode": "to adapt and predict one test episode, of the most shots",
+    "MB, training": OF_MEMORY,
+    "MB, test": OF_MEMORY,
+    SEEDS: "training seeds",
 }
-"""Heading -> the value below it, and its meaning."""
-SEEDS = "seeds"
-HEADINGS = {**{name: note for name, (_, note) in COSTS.items()}, SEEDS: "training seeds"}
+"""The headings of `COSTS`, in their order, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -41,62 +38,59 @@ class ScoreEntry:
     anchor: the id of its details; None for a hole.
     """
 
-    entry: Entry
+    entry: Value
     unbeaten: bool
     anchor: str | None
 
 
 @dataclass(frozen=True)
-class Line:
+class HeadlineLine:
     """A table row as the page shows it. letter: its protocol's. costs: as in `HEADINGS`."""
 
     row: TableRow
     letter: str
-    scores: tuple[ScoreEntry, ...]
-    costs: tuple[Entry, ...]
+    scores: Sequence[ScoreEntry]
+    costs: Sequence[Value]
 
 
 @dataclass(frozen=True)
 class Headline:
     """The table and its footnotes. protocols: in words by letter, beyond what all share."""
 
-    columns: tuple[str, ...]
-    lines: tuple[Line, ...]
-    backbones: tuple[str, ...]
+    columns: Sequence[str]
+    lines: Sequence[HeadlineLine]
+    backbones: Sequence[str]
     shared: str
     protocols: Mapping[str, str]
     holes: int
-    notes: tuple[str, ...]
+    notes: Sequence[str]
 
 
 def headline_table(rows: Sequence[TableRow]) -> Headline:
-    """Return the table of these rows."""
-    columns, letters = column_names(rows), protocol_letters(rows)
-    best = unbeaten(rows)
-    shape = largest_shape(row.costs for row in rows)
-    values = [_costs(row.costs, shape) for row in rows]
-    machines = machine_letters(_timings(values))
-    lines = tuple(
-        Line(
-            row,
-            letters[i],
-            tuple(_score(i, j, row, columns, best) for j in range(len(columns))),
-            (
-                *(_entry(value, machines) for value in values[i]),
-                Entry(row.seeds_behind(row.scores), row.seeds),
-            ),
-        )
-        for i, row in enumerate(rows)
-    )
-    shared, protocols = _footnotes(rows, letters)
+    """Return the table of these rows, as `fewshot table` has it, but for its columns of costs.
+
+    Each cost has one column, over all data sets.
+    """
+    lines = [replace(line, costs={"": line.row.costs}) for line in lines_of(rows, by_dataset=False)]
+    scores = columns_of(SCORES, lines)
+    columns = [*scores, *(column for name in COSTS for column in columns_of(name, lines))]
+    layout = lay_out(columns, lines, unbeaten(rows))
+    cells = [cell for row in rows for cell in row.cells]
+    shared, protocols = protocols_in_words(lines)
+    shown = [_line(line, columns, layout, len(scores)) for line in lines]
     return Headline(
-        columns=tuple(columns),
-        lines=lines,
-        backbones=tuple(sorted({row.backbone for row in rows})),
+        columns=layout.header[: len(scores)],
+        lines=shown,
+        backbones=sorted({row.backbone for row in rows}),
         shared=shared,
         protocols=protocols,
-        holes=sum(score.anchor is None for line in lines for score in line.scores),
-        notes=_notes(rows, values, any(best.values())),
+        holes=sum(score.anchor is None for line in shown for score in line.scores),
+        notes=[
+            *accuracy_notes("episodes", layout.has_best),
+            f"{scoring_note(cells)} A dash is a hole: that cell was not run.",
+            *timing_notes(layout),
+            commit_note(cells),
+        ],
     )
 
 
@@ -105,51 +99,14 @@ def anchor(row: int, column: int) -> str:
     return f"score-{row}-{column}"
 
 
-def _score(
-    i: int, j: int, row: TableRow, columns: Sequence[str], best: Mapping[tuple[int, str], bool]
-) -> ScoreEntry:
-    column = columns[j]
-    if column not in row.scores:
-        return ScoreEntry(number(None, ""), False, None)
-    interval = row.scores[column].interval()
-    return ScoreEntry(percent(*interval), best.get((i, column), False), anchor(i, j))
-
-
-def _costs(behind: Costs, shape: Shape | None) -> list[Value]:
-    of_episodes = behind.at_shape(shape)
-    return [
-        value(of_episodes if name == OF_EPISODES else behind) for name, (value, _) in COSTS.items()
-    ]
-
-
-def _entry(value: Value, machines: Mapping[Machine, str]) -> Entry:
-    """Return a value as `fewshot table` shows it: a time with its machine and its mark."""
-    key = value.key if isinstance(value.key, int | float) else None
-    return Entry(marked(value, machines), key)
-
-
-def _timings(values: Sequence[Sequence[Value]]) -> list[Timing]:
-    return [value.timing for line in values for value in line if value.timing is not None]
-
-
-def _footnotes(rows: Sequence[TableRow], letters: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Return in words what all protocols share, and what each letter stands for beyond it."""
-    by_letter = {mark: protocol_of(row) for mark, row in zip(letters, rows, strict=True)}
-    shared, own = protocol_differences(rows)
-    apart = {mark: protocol_words(p, own) for mark, p in by_letter.items()}
-    return protocol_words(next(iter(by_letter.values())), shared), apart
-
-
-def _notes(
-    rows: Sequence[TableRow], values: Sequence[Sequence[Value]], bold: bool
-) -> tuple[str, ...]:
-    """Return the sentences about the numbers, their machines and their commits."""
-    cells = [cell for row in rows for cell in row.cells]
-    timings = _timings(values)
-    has_parts = any(value.is_part for line in values for value in line)
-    return (
-        *accuracy_notes("episodes", bold),
-        f"{scoring_note(cells)} A dash is a hole: that cell was not run.",
-        *timing_notes(machine_letters(timings), timings, has_parts),
-        commit_note(cells),
-    )
+def _line(line: Line, columns: Sequence[Column], layout: Layout, n_scores: int) -> HeadlineLine:
+    """Return a line of the page, whose first columns are scores."""
+    i = line.place
+    texts = zip(columns, layout.lines[i], strict=True)
+    values = [column.values[i]._replace(text=text) for column, text in texts]
+    scores = []
+    for j, value in enumerate(values[:n_scores]):
+        style = layout.styles.get((i, j))
+        place = None if style == "hole" else anchor(i, j)
+        scores.append(ScoreEntry(value, style == "best", place))
+    return HeadlineLine(line.row, line.protocol, scores, values[n_scores:])

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fewshot.reporting.published import Published, may_stand_beside, published_numbers
+from fewshot.results.grouping import grouped
 from fewshot.results.rows import TableRow, column_names
-from fewshot.statistics.intervals import Interval
-from fewshot.units import Entry, number, percent, signed
+from fewshot.units import NO_ENTRY, Entry, percent, signed
 
 TRUST = {
     "source": "read where it was published",
@@ -35,29 +35,17 @@ def published_lines(rows: Sequence[TableRow]) -> list[PublishedLine]:
     Each stands beside every row of its learner and backbone, or beside a hole. Learners that were
     trained on another data set than the column's are held against none.
     """
-    return [
-        line
-        for column in column_names(rows)
-        for found in published_numbers()
-        if found.column == column
-        for line in _beside(found, rows)
-    ]
+    columns = grouped(published_numbers(), lambda found: found.column)
+    every = (found for column in column_names(rows) for found in columns.get(column, ()))
+    return [line for found in every for line in _beside(found, rows)]
 
 
 def _beside(found: Published, rows: Sequence[TableRow]) -> Iterator[PublishedLine]:
+    shown, trust = percent(found.accuracy, found.ci95, digits=1), TRUST[found.trust]
     own = [row for row in rows if may_stand_beside(found, row)]
     for row in own:
-        yield _line(found, row.name, row.scores[found.column].interval())
+        measured = row.scores[found.column].interval()
+        gap = signed(measured.mean - found.accuracy, digits=1)
+        yield PublishedLine(found, row.name, percent(*measured), shown, gap, trust)
     if not own:
-        yield _line(found, found.learner, None)
-
-
-def _line(found: Published, name: str, measured: Interval | None) -> PublishedLine:
-    return PublishedLine(
-        found,
-        name,
-        number(None, "") if measured is None else percent(*measured),
-        percent(found.accuracy, found.ci95, digits=1),
-        signed(None if measured is None else measured.mean - found.accuracy, digits=1),
-        TRUST[found.trust],
-    )
+        yield PublishedLine(found, found.learner, NO_ENTRY, shown, NO_ENTRY, trust)

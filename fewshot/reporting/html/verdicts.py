@@ -5,18 +5,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from fewshot.results.comparison import (
-    RESAMPLES_PER_TEST,
-    SIGNIFICANCE,
-    Comparison,
-    compare,
-    row_name,
-)
+from fewshot.results.comparison import Comparison, compare
 from fewshot.results.files import CellResult
 from fewshot.results.protocol import unlike
+from fewshot.results.rivals import SIGNIFICANCE, resamples_of
 from fewshot.results.rows import TableRow, column_names
-from fewshot.statistics.permutation import RESAMPLES
-from fewshot.units import Entry, difference, number, p_value, signed
+from fewshot.units import NO_ENTRY, Entry, difference, p_value, signed
 
 MOST_PAIRS = 2000
 """More would fill a page that nobody reads."""
@@ -32,20 +26,12 @@ class Word(NamedTuple):
     difference: str
 
 
-SELF = Word("self", "", "")
-NOT_COMPARED = Word("refused", "not compared", "")
+class PairLine(NamedTuple):
+    """One comparison, with its difference and its p as the page shows them."""
 
-
-@dataclass(frozen=True)
-class PairLine:
-    """One comparison in full."""
-
-    column: str
-    a: str
-    b: str
+    pair: Comparison
     difference: Entry
     p: Entry
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -64,24 +50,22 @@ class Verdicts:
     tests: the number of those that share Holm's correction.
     """
 
-    lines: Sequence[PairLine]
-    matrices: Sequence[Matrix]
-    tests: int
-    significance: float
-    skipped: str
+    lines: Sequence[PairLine] = ()
+    matrices: Sequence[Matrix] = ()
+    tests: int = 0
+    significance: float = SIGNIFICANCE
+    skipped: str = ""
 
 
 def pair_verdicts(cells: Sequence[CellResult], rows: Sequence[TableRow]) -> Verdicts:
     """Return what `fewshot compare` finds for all pairs, unless these are too many for a page."""
     if skipped := _too_many(rows):
-        return Verdicts([], [], 0, SIGNIFICANCE, skipped)
+        return Verdicts(skipped=skipped)
     found = compare(cells)
     return Verdicts(
         lines=[_line(c) for c in found],
         matrices=[_matrix(column, rows, found) for column in column_names(rows)],
         tests=sum(c.over_episodes is not None for c in found),
-        significance=SIGNIFICANCE,
-        skipped="",
     )
 
 
@@ -98,38 +82,33 @@ def _too_many(rows: Sequence[TableRow]) -> str:
         alike = [
             len(one.accuracy_E) for one, other in pairs if not unlike(one.protocol, other.protocol)
         ]
-        if sum(alike) * max(RESAMPLES, RESAMPLES_PER_TEST * len(alike)) <= MOST_DRAWS:
+        if sum(alike) * resamples_of(len(alike)) <= MOST_DRAWS:
             return ""
     return f"{len(pairs):,} pairs are too many for a page. fewshot compare DIR A B tells two apart."
 
 
 def _line(c: Comparison) -> PairLine:
-    hole = number(None, "")
-    if c.over_episodes is None or c.holm_p is None:
-        return PairLine(c.column, c.a, c.b, hole, hole, c.verdict)
+    if c.over_episodes is None:
+        return PairLine(c, NO_ENTRY, NO_ENTRY)
     found = difference(c.over_episodes.mean, c.over_episodes.ci95)
-    return PairLine(c.column, c.a, c.b, found, p_value(c.holm_p), c.verdict)
+    return PairLine(c, found, p_value(c.holm_p))
 
 
 def _matrix(column: str, rows: Sequence[TableRow], found: Sequence[Comparison]) -> Matrix:
-    names = [row_name(row) for row in rows if column in row.scores]
-    words = {(name, name): SELF for name in names}
+    names = [row.full_name for row in rows if column in row.scores]
+    words = {(name, name): Word("self", "", "") for name in names}
     for c in found:
         if c.column == column:
-            words[c.a, c.b], words[c.b, c.a] = _words(c)
+            words[c.a, c.b], words[c.b, c.a] = _word(c, 1), _word(c, -1)
     return Matrix(column, names, [[words[a, b] for b in names] for a in names])
 
 
-def _words(c: Comparison) -> tuple[Word, Word]:
-    """Return the verdict on `a` as seen from it, and that on `b`."""
+def _word(c: Comparison, sign: int) -> Word:
+    """Return the verdict on `a` as seen from it; with a sign of -1, that on `b`."""
     if c.over_episodes is None or c.holm_p is None:
-        return NOT_COMPARED, NOT_COMPARED
-    mean = c.over_episodes.mean
-    return _word(mean, c.holm_p), _word(-mean, c.holm_p)
-
-
-def _word(mean: float, p: float) -> Word:
-    if p > SIGNIFICANCE:
+        return Word("refused", "not compared", "")
+    mean = sign * c.over_episodes.mean
+    if c.holm_p > SIGNIFICANCE:
         return Word("alike", "no difference found", signed(mean).text)
     kind = "better" if mean > 0 else "worse"
     return Word(kind, kind, signed(mean).text)

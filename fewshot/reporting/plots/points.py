@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fewshot.results.comparison import row_name
 from fewshot.results.files import CellResult
 from fewshot.results.grouping import grouped
 from fewshot.results.protocol import differing_keys, protocol_words
@@ -29,7 +28,7 @@ class Point:
     @property
     def name(self) -> str:
         """The name of the row, as a comparison shows it."""
-        return row_name(self.row)
+        return self.row.full_name
 
     @property
     def score(self) -> Score:

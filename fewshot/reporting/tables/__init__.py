@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 from fewshot.errors import UserError
@@ -12,7 +13,6 @@ from fewshot.reporting.tables.columns import (
     COLUMNS,
     NAMES,
     TARGET,
-    Content,
     chosen_columns,
     column_to_sort_by,
     columns_of,
@@ -50,15 +50,14 @@ def render(
     """
     kept = kept_cells(cells, view.where)
     rows = table_rows(kept)
-    content = Content(over, view.target)
     lines = lines_of(rows, by_dataset=view.group == "dataset")
-    sort_by = None if view.sort is None else column_to_sort_by(view.sort, lines, content)
+    sort_by = column_to_sort_by(view.sort, lines, over, view.target) if view.sort else None
     groups = in_groups(lines, view.group, sort_by)
     ordered = [line for group in groups.values() for line in group]
     if form in ("csv", "json"):
         return _as_records([line.row for line in ordered], form, view)
-    chosen = chosen_columns(view.columns, ordered, view.group, view.target)
-    columns = [column for name in chosen for column in columns_of(name, ordered, content)]
+    chosen = chosen_columns(view, ordered)
+    columns = [c for name in chosen for c in columns_of(name, ordered, over, view.target)]
     numbers = _published(rows) if show_published else {}
     layout = lay_out(with_published(columns, ordered, numbers), ordered, unbeaten(rows))
     footer = " ".join(
@@ -68,7 +67,7 @@ def render(
             *notes.published_notes(rows, numbers),
             notes.scoring_note(kept),
             *([notes.TARGET_NOTE] if TARGET in chosen else []),
-            *notes.timing_notes(layout.letters, layout.timings, layout.has_parts),
+            *notes.timing_notes(layout),
             notes.commit_note(kept),
         ]
     )
@@ -81,12 +80,8 @@ def render(
 
 def _headings(groups: Mapping[str, Sequence[Line]]) -> dict[int, str]:
     """Return each heading by the number of the first line below it."""
-    found, first = {}, 0
-    for heading, lines in groups.items():
-        if heading:
-            found[first] = heading
-        first += len(lines)
-    return found
+    firsts = accumulate(map(len, groups.values()), initial=0)
+    return {first: heading for first, heading in zip(firsts, groups, strict=False) if heading}
 
 
 def _as_records(rows: Sequence[TableRow], form: Format, view: View) -> str:

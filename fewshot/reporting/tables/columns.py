@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from fewshot.errors import UserError, unknown_name
 from fewshot.reporting.tables import costs
-from fewshot.reporting.tables.costs import NO_VALUE, Value, largest_shape, reached, reached_value
+from fewshot.reporting.tables.costs import NO_VALUE, Value, reached, reached_value
 from fewshot.reporting.tables.lines import Column, Line
+from fewshot.reporting.tables.view import View
 from fewshot.results.curves import target_of
 from fewshot.results.rows import Over, shape_of
 from fewshot.results.timing import Costs
@@ -21,7 +22,8 @@ NAMES = ("learner", "backbone")
 class Cost(NamedTuple):
     """A column about costs: its heading and its values.
 
-    of_episodes: whether it is about test episodes; those of the largest shape count.
+    of_episodes: whether it is about test episodes; those of the most ways, and of these of the most
+    shots, count.
     """
 
     header: str
@@ -54,43 +56,38 @@ SEVERAL_DATA_SETS = (SCORES, "training", SEEDS)
 """The columns of a table unless others are chosen: each data set has its own columns of costs."""
 
 
-class Content(NamedTuple):
-    """The repetition that intervals are over, and the target that was asked for."""
-
-    over: Over
-    target: float | None
-
-
-def chosen_columns(
-    asked: Sequence[str] | None, lines: Sequence[Line], group: str | None, target: float | None
-) -> list[str]:
-    """Return NAMES and those of COLUMNS that are asked for, or the usual ones.
+def chosen_columns(view: View, lines: Sequence[Line]) -> list[str]:
+    """Return NAMES and those of COLUMNS that a view asks for, or the usual ones.
 
     What the headings of groups say is left out. A user who names a target is shown the time to it.
 
     Raises UserError for an unknown name.
     """
-    for name in asked or ():
-        if name not in COLUMNS:
-            raise unknown_name("column", name, COLUMNS)
-    names = [name for name in NAMES if name == "learner" or name != group]
-    if asked is not None:
-        return [*names, *dict.fromkeys(asked)]
+    names = [name for name in NAMES if name == "learner" or name != view.group]
+    if view.columns is not None:
+        for name in view.columns:
+            if name not in COLUMNS:
+                raise unknown_name("column", name, COLUMNS)
+        return [*names, *dict.fromkeys(view.columns)]
     usual = ONE_DATA_SET if len(_cost_names(lines)) == 1 else SEVERAL_DATA_SETS
-    differ = group != PROTOCOL and len({line.protocol for line in lines}) > 1
-    to_target = [] if target is None else [TARGET]
+    differ = view.group != PROTOCOL and len({line.protocol for line in lines}) > 1
+    to_target = [] if view.target is None else [TARGET]
     return [*names, *usual, *to_target, *([PROTOCOL] if differ else [])]
 
 
-def columns_of(name: str, lines: Sequence[Line], content: Content) -> list[Column]:
+def columns_of(
+    name: str, lines: Sequence[Line], over: Over = "episodes", target: float | None = None
+) -> list[Column]:
     """Return the columns of a name: one for each score, or one cost for each data set.
+
+    over: the repetition that intervals are over. target: the one that was asked for.
 
     Raises UserError where times to a target are asked for without a target, or to several.
     """
     if name == SCORES:
-        return [_score_column(header, lines, content.over) for header in score_headers(lines)]
+        return [_score_column(header, lines, over) for header in score_headers(lines)]
     if name == TARGET:
-        return [_target_column(of, lines, content.target) for of in _cost_names(lines)]
+        return [_target_column(of, lines, target) for of in _cost_names(lines)]
     if name in COSTS:
         return [
             _cost_column(name, cost, of, lines) for cost in COSTS[name] for of in _cost_names(lines)
@@ -98,7 +95,7 @@ def columns_of(name: str, lines: Sequence[Line], content: Content) -> list[Colum
     return [Column(name, (name,), tuple(_fact(name, line) for line in lines))]
 
 
-def column_to_sort_by(name: str, lines: Sequence[Line], content: Content) -> Column:
+def column_to_sort_by(name: str, lines: Sequence[Line], over: Over, target: float | None) -> Column:
     """Return the column of this name or heading; 5w1s names a score by its shape alone.
 
     Raises UserError where there is none, or several.
@@ -106,7 +103,7 @@ def column_to_sort_by(name: str, lines: Sequence[Line], content: Content) -> Col
     keys = [key for key in (*NAMES, *COLUMNS) if key == name or name.startswith(f"{key} ")]
     # Targets are looked at only where they are asked for: a table may do without them.
     keys = keys or [key for key in COLUMNS if key != TARGET]
-    every = [column for key in keys for column in columns_of(key, lines, content)]
+    every = [column for key in keys for column in columns_of(key, lines, over, target)]
     found = [column for column in every if name in (column.header, *column.names)]
     if not found:
         known = [*NAMES, *COLUMNS, *(column.header for column in every)]
@@ -136,10 +133,11 @@ def _score_column(header: str, lines: Sequence[Line], over: Over) -> Column:
 def _cost_column(name: str, cost: Cost, of: str, lines: Sequence[Line]) -> Column:
     behind = [line.costs.get(of, Costs(())) for line in lines]
     header = cost.header + of
-    if cost.of_episodes and (shape := largest_shape(behind)):
-        shapes = {column.split()[1] for line in lines for column in line.scores.values()}
-        behind = [own.at_shape(shape) for own in behind]
-        header += " {}w{}s".format(*shape) if len(shapes) > 1 else ""
+    shapes = {cell.run.config.scoring.shape for own in behind for cell in own.cells}
+    if cost.of_episodes and shapes:
+        behind = [own.at_shape(max(shapes)) for own in behind]
+        shown = {column.split()[1] for line in lines for column in line.scores.values()}
+        header += " {}w{}s".format(*max(shapes)) if len(shown) > 1 else ""
     values = tuple(cost.value(own) if own.cells else NO_VALUE for own in behind)
     return Column(header, (name, name + of), values, cost.larger_first)
 

@@ -31,12 +31,6 @@ class Value(NamedTuple):
 NO_VALUE = Value(HOLE, None)
 
 
-def largest_shape(many: Iterable[Costs]) -> Shape | None:
-    """Return the most ways, and of those the most shots, at which anything was scored."""
-    found = {cell.run.config.scoring.shape for costs in many for cell in costs.cells}
-    return max(found, default=None)
-
-
 class Reached(NamedTuple):
     """When trainings first met a target in validation: median seconds, inf if half of them missed.
 

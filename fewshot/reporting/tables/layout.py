@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fewshot.reporting.grid import Place, Style
 from fewshot.reporting.published import Published
 from fewshot.reporting.tables.columns import GAP, PUBLISHED
-from fewshot.reporting.tables.costs import Value
+from fewshot.reporting.tables.costs import NO_VALUE, Value
 from fewshot.reporting.tables.lines import Column, Line
 from fewshot.results.timing import Machine, Timing, machines_in
 from fewshot.units import HOLE, letter, percent, signed
@@ -43,7 +43,8 @@ def lay_out(
 ) -> Layout:
     """Return the texts of these columns. best: by the place of a row and its column."""
     timings = [v.timing for column in columns for v in column.values if v.timing is not None]
-    letters = machine_letters(timings)
+    machines = machines_in(timings) if len({timing.machine for timing in timings}) > 1 else []
+    letters = {machine: letter(i).upper() for i, machine in enumerate(machines)}
     styles: dict[Place, Style] = {}
     for j, column in enumerate(columns):
         for i, (line, value) in enumerate(zip(lines, column.values, strict=True)):
@@ -53,7 +54,7 @@ def lay_out(
                 styles[i, j] = "mark"
             elif best.get((line.place, line.scores.get(column.header, ""))):
                 styles[i, j] = "best"
-    texts = [[marked(column.values[i], letters) for column in columns] for i in range(len(lines))]
+    texts = [[_marked(column.values[i], letters) for column in columns] for i in range(len(lines))]
     header = [column.header for column in columns]
     has_parts = any(value.is_part for column in columns for value in column.values)
     return Layout(header, texts, styles, letters, timings, has_parts)
@@ -69,30 +70,20 @@ def with_published(
         beside = [numbers.get((x.place, x.scores.get(column.header, ""))) for x in lines]
         if any(number is not None for number in beside):
             pairs = [_beside(x, column, n) for x, n in zip(lines, beside, strict=True)]
-            out += [
-                Column(name, (name,), tuple(pair[k] for pair in pairs))
-                for k, name in enumerate((PUBLISHED, GAP))
-            ]
+            shown, gaps = zip(*pairs, strict=True)
+            out += [Column(PUBLISHED, (PUBLISHED,), shown), Column(GAP, (GAP,), gaps)]
     return out
 
 
 def _beside(line: Line, column: Column, number: Published | None) -> tuple[Value, Value]:
     if number is None:
-        return Value(HOLE, None), Value(HOLE, None)
+        return NO_VALUE, NO_VALUE
     gap = line.row.scores[line.scores[column.header]].mean - number.accuracy
     shown = percent(number.accuracy, number.ci95, digits=1)
     return Value(*shown), Value(*signed(gap, digits=1))
 
 
-def machine_letters(timings: Sequence[Timing]) -> dict[Machine, str]:
-    """Return a capital letter for each machine that times were taken on; none for a single one."""
-    machines = machines_in(timings)
-    if len(machines) < 2:
-        return {}
-    return {machine: letter(i).upper() for i, machine in enumerate(machines)}
-
-
-def marked(value: Value, letters: Mapping[Machine, str]) -> str:
+def _marked(value: Value, letters: Mapping[Machine, str]) -> str:
     """Return the text of a value; a time is marked if disturbed and has its machine's letter."""
     if value.timing is None:
         return value.text

@@ -45,14 +45,13 @@ def lines_of(rows: Sequence[TableRow], by_dataset: bool) -> list[Line]:
     several = len({dataset_in(column) for column in column_names(rows)}) > 1
     lines = []
     for place, row in enumerate(rows):
-        parts = grouped(column_names([row]), dataset_in)
+        columns = grouped(column_names([row]), dataset_in)
         cells = grouped(row.cells, lambda cell: cell.run.config.scored_on)
-        costs = {name: Costs(tuple(cells[name])) for name in parts}
+        costs = {name: Costs(tuple(cells[name])) for name in columns}
         if by_dataset:
-            lines += [
-                Line(row, place, letters[place], _by_shape(columns), {"": costs[name]})
-                for name, columns in parts.items()
-            ]
+            for name, own in columns.items():
+                scores = {column.split()[1]: column for column in own}
+                lines.append(Line(row, place, letters[place], scores, {"": costs[name]}))
             continue
         scores = {column: column for column in column_names([row])}
         named = {f" {name}" if several else "": found for name, found in costs.items()}
@@ -70,20 +69,20 @@ def in_groups(
     Raises UserError for a column of times that were taken on several machines in one group.
     """
     places = grouped(range(len(lines)), lambda i: _heading(lines[i], group))
-    if sort_by is None:
-        return {h: _best_first([lines[i] for i in places[h]]) for h in sorted(places)}
-    return {h: [lines[i] for i in _sorted(places[h], sort_by)] for h in sorted(places)}
+    return {
+        heading: [lines[i] for i in _sorted(places[heading], lines, sort_by)]
+        for heading in sorted(places)
+    }
 
 
-def _best_first(lines: Sequence[Line]) -> list[Line]:
-    shown = {column for line in lines for column in line.scores.values()}
-    columns = [c for c in column_names([line.row for line in lines]) if c in shown]
-    return sorted(lines, key=lambda line: best_first(line.row, columns))
-
-
-def _sorted(places: Sequence[int], column: Column) -> list[int]:
-    _refuse_unlike_times(column.header, [column.values[i] for i in places])
-    return sorted(places, key=lambda i: _place(column.values[i], column.larger_first))
+def _sorted(places: Sequence[int], lines: Sequence[Line], column: Column | None) -> list[int]:
+    if column is not None:
+        values = {i: column.values[i] for i in places}
+        _refuse_unlike_times(column.header, list(values.values()))
+        return sorted(places, key=lambda i: _place(values[i], column.larger_first))
+    shown = {name for i in places for name in lines[i].scores.values()}
+    columns = [c for c in column_names([lines[i].row for i in places]) if c in shown]
+    return sorted(places, key=lambda i: best_first(lines[i].row, columns))
 
 
 def _place(value: Value, larger_first: bool) -> tuple[bool, bool, float, str]:
@@ -117,7 +116,3 @@ def _heading(line: Line, group: str | None) -> str:
         "learner": line.row.learner,
         "protocol": f"protocol {line.protocol}",
     }[group]
-
-
-def _by_shape(columns: Sequence[str]) -> dict[str, str]:
-    return {column.split()[1]: column for column in columns}

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from fewshot.reporting.published import Published
-from fewshot.reporting.tables.layout import MARK
+from fewshot.reporting.tables.layout import MARK, Layout
 from fewshot.reporting.tables.lines import Line
-from fewshot.results.comparison import SIGNIFICANCE
 from fewshot.results.files import CellResult
-from fewshot.results.protocol import protocol_words
-from fewshot.results.rows import Over, TableRow, commits, protocol_differences, protocol_of
-from fewshot.results.timing import DISTURBED, Machine, Timing
+from fewshot.results.protocol import PROTOCOL, differing_keys, protocol_words
+from fewshot.results.rivals import SIGNIFICANCE
+from fewshot.results.rows import Over, TableRow, commits
+from fewshot.results.timing import DISTURBED
 from fewshot.units import share
 
 NOTES: dict[Over, str] = {
@@ -30,17 +30,22 @@ def accuracy_notes(over: Over, bold: bool) -> list[str]:
     return notes
 
 
+def protocols_in_words(lines: Sequence[Line]) -> tuple[str, dict[str, str]]:
+    """Return what all protocols share, and by letter what each one has beyond it."""
+    by_letter = {line.protocol: line.row.protocol for line in lines}
+    protocols = list(by_letter.values())
+    own = differing_keys(protocols)
+    shared = protocol_words(protocols[0], [key for key in PROTOCOL if key not in own])
+    letters = sorted(by_letter, key=lambda mark: (len(mark), mark))
+    return shared, {mark: protocol_words(by_letter[mark], own) for mark in letters}
+
+
 def protocol_note(lines: Sequence[Line]) -> str:
     """Return the sentence about what all rows share, and what each letter stands for beyond it."""
-    by_letter = {line.protocol: line.row for line in lines}
-    shared, own = protocol_differences(list(by_letter.values()))
-    first = next(iter(by_letter.values()))
-    note = f"Protocol: {protocol_words(protocol_of(first), shared)}" if shared else "Protocol:"
-    if not own:
-        return f"{note}."
-    letters = sorted(by_letter, key=lambda mark: (len(mark), mark))
-    apart = [f"{mark}: {protocol_words(protocol_of(by_letter[mark]), own)}" for mark in letters]
-    return "; ".join([note, *apart]) + "."
+    shared, apart = protocols_in_words(lines)
+    note = f"Protocol: {shared}".rstrip()
+    each = [f"{mark}: {words}" for mark, words in apart.items()] if len(apart) > 1 else []
+    return "; ".join([note, *each]) + "."
 
 
 def published_notes(
@@ -72,27 +77,22 @@ TARGET_NOTE = (
 )
 
 
-def timing_notes(
-    letters: Mapping[Machine, str], timings: Sequence[Timing], has_parts: bool
-) -> list[str]:
-    """Return the sentences about the machines of times, and about those that were disturbed.
-
-    has_parts: whether a mean leaves some trainings or tests out.
-    """
+def timing_notes(layout: Layout) -> list[str]:
+    """Return the sentences about the machines of times, and about those that were disturbed."""
     notes = []
-    if letters:
-        machines = "; ".join(f"{mark}: {machine.words}" for machine, mark in letters.items())
+    if layout.letters:
+        machines = "; ".join(f"{mark}: {machine.words}" for machine, mark in layout.letters.items())
         notes.append(f"Times with different letters are not to be compared: {machines}.")
-    elif timings:
-        notes.append(f"Timed on {timings[0].machine.words}.")
-    disturbed = [t.others for t in timings if t.disturbed and t.others is not None]
+    elif layout.timings:
+        notes.append(f"Timed on {layout.timings[0].machine.words}.")
+    disturbed = [t.others for t in layout.timings if t.disturbed and t.others is not None]
     if disturbed:
         ends = dict.fromkeys(share(found).text for found in (min(disturbed), max(disturbed)))
         notes.append(
             f"{MARK}: other processes used more than {share(DISTURBED).text} of the machine "
             f"meanwhile ({' to '.join(ends)})."
         )
-    if has_parts:
+    if layout.has_parts:
         notes.append("(n of m): n of m were timed alike, and their mean is shown.")
     return notes
 

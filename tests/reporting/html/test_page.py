@@ -297,7 +297,7 @@ def some_rows(n_episodes=60):
 def test_verdicts_are_those_of_compare():
     cells = some_rows()
     found = verdicts.pair_verdicts(cells, table_rows(cells))
-    assert [line.verdict for line in found.lines] == [c.verdict for c in compare(cells)]
+    assert [line.pair.verdict for line in found.lines] == [c.verdict for c in compare(cells)]
     assert found.tests == 3
     (matrix,) = found.matrices
     word = {
@@ -368,7 +368,7 @@ def test_everything_in_run_json_is_behind_its_score(cells):
     cells = [altered(cell, {"origins": origins}) for cell in cells]
     found = {d.title: d for d in score_details(table_rows(cells))}
     (details,) = found["mtl/conv4 on made 5w5s"].cells
-    shown = [fact.value for facts in details.groups.values() for fact in facts]
+    shown = [value for facts in details.groups.values() for value in facts.values()]
     shown += [setting.value for setting in details.settings]
     (run,) = (cell.run.json for cell in cells if cell.run.cell == details.cell)
     rest = {key: run[key] for key in run if key not in ("schema", "origins")}
