@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -55,16 +56,14 @@ class File:
             return os.read(self._descriptor, size)
 
 
+@dataclass(slots=True, eq=False)  # there may be half a million of them
 class Blob:
     """Some bytes of a file on disk, which is held open: `size` of them. name: for messages."""
 
-    __slots__ = ("_file", "_start", "name", "size")  # there may be half a million of them
-
-    def __init__(self, file: File, start: int, size: int, name: str) -> None:
-        self._file = file
-        self._start = start
-        self.size = size
-        self.name = name
+    _file: File
+    _start: int
+    size: int
+    name: str
 
     @classmethod
     def of_file(cls, path: Path, name: str | None = None) -> "Blob":

@@ -1,6 +1,7 @@
 """The machine that reads a pickle: a stack, a memo, and the values that it may hold."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,26 +42,22 @@ class LongText(NamedTuple):
     encoding: str
 
 
+@dataclass(slots=True, eq=False)
 class DType:
     """The type of an array; its byte order comes only after it may have been referred to."""
 
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: str) -> None:
-        self.code = code
-        self.order = "="
+    code: str
+    order: str = "="
 
     def numpy(self) -> np.dtype:
         return np.dtype(self.order + self.code)
 
 
+@dataclass(slots=True, eq=False)
 class Unbuilt:
     """An array that has no content yet. places: where in the memo it stands."""
 
-    __slots__ = ("places",)
-
-    def __init__(self) -> None:
-        self.places: list[int] = []
+    places: list[int] = field(default_factory=list)
 
 
 class Machine:
