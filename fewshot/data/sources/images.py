@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from io import BytesIO
 
@@ -41,9 +41,9 @@ def read_class_folders(files: Files, asked: Asked, classes: dict[str, list[str]]
     return Reading(sizes, one_by_one(image), {"how": how})
 
 
-def has_images(names: Iterable[str]) -> bool:
-    """Return whether some file has the name of an image."""
-    return any(_suffix(name) in FORMATS for name in names)
+def find_images(names: Sequence[str]) -> Sequence[str] | None:
+    """Return all names if that of an image is among them."""
+    return names if any(_suffix(name) in FORMATS for name in names) else None
 
 
 def find_classes(names: Collection[str]) -> dict[str, list[str]]:

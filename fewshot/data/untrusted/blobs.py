@@ -33,13 +33,11 @@ class File:
 
     def read(self, start: int, size: int) -> bytes:
         """Return `size` bytes, fewer only where the file ends."""
-        data = self._read_some(start, size)
-        if len(data) == size:
-            return data
-        pieces = [data]  # systems read at most 2 GB at once
-        while pieces[-1] and (missing := size - sum(map(len, pieces))):
-            pieces.append(self._read_some(start + size - missing, missing))
-        return b"".join(pieces)
+        data = piece = self._read_some(start, size)
+        while piece and len(data) < size:  # systems read at most 2 GB at once
+            piece = self._read_some(start + len(data), size - len(data))
+            data += piece
+        return data
 
     def write(self, start: int, data: bytes) -> None:
         view = memoryview(data)
@@ -169,9 +167,8 @@ class Cursor:
 def is_web_page(head: bytes) -> bool:
     """Return whether a file that begins so is HTML, be it UTF-8 or UTF-16."""
     head = head[:1024].replace(b"\0", b"")  # zeros: UTF-16
-    for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
-        head = head.removeprefix(mark)
-    return re.match(rb"\s*<(!doctype\s+html|html)\b", head, re.IGNORECASE) is not None
+    html = rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<(!doctype\s+html|html)\b"
+    return re.match(html, head, re.IGNORECASE) is not None
 
 
 def refuse_web_page(blob: Blob) -> None:

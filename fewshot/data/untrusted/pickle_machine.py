@@ -31,7 +31,6 @@ class NotPlainError(Exception):
 class Function(NamedTuple):
     """Stands for what the pickle names. call: makes a value of arguments, which it checks."""
 
-    name: str
     call: "Callable[[Machine, tuple[Any, ...]], Any] | None"
 
 

@@ -86,21 +86,21 @@ def _frombuffer(machine: Machine, arguments: tuple[Any, ...]) -> Array:
     return Array(array.dtype, shape, machine.copied((part.tobytes() for part in parts), size))
 
 
-NDARRAY = Function("ndarray", None)
+NDARRAY = Function(None)
 ADMITTED = {
-    ("_codecs", "encode"): Function("encode", _encode),
+    ("_codecs", "encode"): Function(_encode),
+    ("__builtin__", "bytes"): Function(_bytes),
+    ("__builtin__", "bytearray"): Function(_bytes),
+    ("builtins", "bytes"): Function(_bytes),
+    ("builtins", "bytearray"): Function(_bytes),
     ("numpy", "ndarray"): NDARRAY,
-    ("numpy", "dtype"): Function("dtype", _dtype),
-} | {
-    (module, name): Function(name, call)
-    for name, call, modules in (
-        ("bytes", _bytes, ("__builtin__", "builtins")),
-        ("bytearray", _bytes, ("__builtin__", "builtins")),
-        ("_reconstruct", _reconstruct, ("numpy.core.multiarray", "numpy._core.multiarray")),
-        ("scalar", _scalar, ("numpy.core.multiarray", "numpy._core.multiarray")),
-        ("_frombuffer", _frombuffer, ("numpy.core.numeric", "numpy._core.numeric")),
-    )
-    for module in modules
+    ("numpy", "dtype"): Function(_dtype),
+    ("numpy.core.multiarray", "_reconstruct"): Function(_reconstruct),
+    ("numpy._core.multiarray", "_reconstruct"): Function(_reconstruct),
+    ("numpy.core.multiarray", "scalar"): Function(_scalar),
+    ("numpy._core.multiarray", "scalar"): Function(_scalar),
+    ("numpy.core.numeric", "_frombuffer"): Function(_frombuffer),
+    ("numpy._core.numeric", "_frombuffer"): Function(_frombuffer),
 }
 
 
