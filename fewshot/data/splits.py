@@ -72,6 +72,16 @@ def load_split(name: str) -> ClassSplit:
     return parse_split(file.read_text(), file.name)
 
 
+def tiered_super_categories() -> dict[str, str]:
+    """Return the super-category (a WordNet id, one of 34) of each of tieredImageNet's 608 classes.
+
+    No two of its splits have one in common.
+    """
+    file = files("fewshot.data") / "splits" / "tiered-imagenet-supers.toml"
+    supers: dict[str, list[str]] = tomllib.loads(file.read_text())["supers"]
+    return {name: super_name for super_name, names in supers.items() for name in names}
+
+
 def parse_split(text_or_path: str | Path, label: str = "split") -> ClassSplit:
     """Return the class split of a TOML text or file: `train = [...]`, `val`, `test`, `source`.
 
