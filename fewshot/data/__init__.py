@@ -13,14 +13,14 @@ import platformdirs
 
 from fewshot.data.catalogue import DataSets, known_datasets
 from fewshot.data.importing import fetch_dataset, import_dataset, open_or_draw
-from fewshot.data.sources import folder, glyphs
-from fewshot.data.sources.forms import CLASS_FOLDERS
+from fewshot.data.sources import glyphs
+from fewshot.data.sources.forms import CLASS_FOLDERS, OWN
 from fewshot.data.sources.images import read_class_folders
 from fewshot.data.sources.source import Asked, DataSource, Download, Form, Reading
-from fewshot.data.splits import ClassSplit, parse_split
+from fewshot.data.splits import SPLIT_FILE, ClassSplit, parse_split
 from fewshot.data.store import INDEX, Store, open_store, verify_store
 from fewshot.data.untrusted.files import Files
-from fewshot.data.variants.description import describe
+from fewshot.data.variants.description import describe, store_content
 from fewshot.episodes.sampling import SPLITS, Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError, unknown_name
@@ -71,7 +71,20 @@ def open_source(
     Raises UserError when the data set is unknown, not imported or damaged.
     """
     store, class_split = _open(name, directory, datasets, draw)
-    return _source(name, split, store, class_split, datasets.get(name, folder.OWN))
+    known, class_names = datasets.get(name, OWN), tuple(sorted(class_split.classes(split)))
+    ids = np.searchsorted(store.class_names, class_names)
+    mean, std = (tuple(store.info.get(key, getattr(known, key))) for key in ("mean", "std"))
+    return EpisodeSource(
+        dataset=name,
+        split=split,
+        images_IHWC=store.images_IHWC,
+        class_names=class_names,
+        class_starts=store.class_starts[ids],
+        class_sizes=store.class_sizes[ids],
+        mean=mean,
+        std=std,
+        fingerprint=store.fingerprint,
+    )
 
 
 def open_split(
@@ -105,21 +118,14 @@ def drawn_sources(per_class: int) -> dict[Split, EpisodeSource]:
 def dataset_info(name: str, directory: Path, datasets: DataSets) -> dict[str, Any]:
     """Return in plain values what is in a store. Raises UserError as `open_source` does."""
     store, split = _open(name, directory, datasets)
+    known = datasets.get(name, OWN)
     return {
         "name": name,
         "classes": {part: len(split.classes(part)) for part in SPLITS},
         "images": len(store.images_IHWC),
         "image_size": store.images_IHWC.shape[1],
         "fingerprint": store.fingerprint,
-        "variant": describe(
-            name,
-            store.fingerprint,
-            store.images_IHWC.shape[1],
-            dict(zip(store.class_names, store.class_sizes.tolist(), strict=True)),
-            store.class_hashes,
-            store.class_summaries,
-            photographs=datasets.get(name, folder.OWN).photographs,
-        ),
+        "variant": describe(store_content(name, store), photographs=known.photographs),
         "bytes": sum(file.stat().st_size for file in store.path.iterdir()),
         "path": str(store.path),
         "split": split.source,
@@ -134,25 +140,6 @@ def verify_dataset(name: str, directory: Path, datasets: DataSets) -> Store:
     return store
 
 
-def _source(
-    name: str, split: Split, store: Store, class_split: ClassSplit, known: DataSource
-) -> EpisodeSource:
-    class_names = tuple(sorted(class_split.classes(split)))
-    ids = np.searchsorted(store.class_names, class_names)
-    mean, std = (tuple(store.info.get(key, getattr(known, key))) for key in ("mean", "std"))
-    return EpisodeSource(
-        dataset=name,
-        split=split,
-        images_IHWC=store.images_IHWC,
-        class_names=class_names,
-        class_starts=store.class_starts[ids],
-        class_sizes=store.class_sizes[ids],
-        mean=mean,
-        std=std,
-        fingerprint=store.fingerprint,
-    )
-
-
 def _open(
     name: str, directory: Path, datasets: DataSets, draw: bool = True
 ) -> tuple[Store, ClassSplit]:
@@ -160,7 +147,7 @@ def _open(
     if known is None and not (path / INDEX).is_file() and draw:
         raise unknown_name("data set", name, {*datasets, *available(directory)})
     store = open_or_draw(name, known, directory) if known and draw else open_store(path)
-    own_split = path / folder.SPLIT_FILE
+    own_split = path / SPLIT_FILE
     if own_split.is_file():
         split = parse_split(own_split)
     elif known and known.split:

@@ -7,12 +7,11 @@ from tqdm import tqdm
 
 from fewshot import __version__
 from fewshot.data.catalogue import NAME, DataSets
-from fewshot.data.sources import folder
-from fewshot.data.sources.forms import recognise, stamp
+from fewshot.data.sources.forms import OWN, recognise, stamp
+from fewshot.data.sources.images import RESAMPLERS
 from fewshot.data.sources.listed import NAMED_BY_LISTS
-from fewshot.data.sources.resample import RESAMPLERS
 from fewshot.data.sources.source import Asked, DataSource, Reading
-from fewshot.data.splits import format_split
+from fewshot.data.splits import SPLIT_FILE, choose_split, format_split
 from fewshot.data.store import INDEX, Store, open_store, write_store
 from fewshot.data.untrusted.files import open_files
 from fewshot.errors import UserError, unknown_name
@@ -53,7 +52,7 @@ def import_dataset(
         raise UserError(f"{name} has a split of its own: leave --split out")
     if resample is not None and resample not in RESAMPLERS:
         raise unknown_name("way to resample", resample, RESAMPLERS)
-    given = known or folder.OWN
+    given = known or OWN
     if size is not None or known is None:
         resample = resample or "bicubic"
     with only_writer(directory / name):
@@ -65,7 +64,7 @@ def import_dataset(
         reading = form.read(files, found, asked)
         given.check(reading)
         info = {"source": files.source.name, "form": form.name, **reading.info}
-        chosen = folder.choose_split(split, reading.class_sizes) if split else reading.split
+        chosen = choose_split(split, reading.class_sizes) if split else reading.split
         reading = reading._replace(info=info, split=chosen)
         return _write(name, given, reading, directory, asked.size, stamp(files))
 
@@ -112,7 +111,7 @@ def _write(
 
     texts, total = {}, sum(reading.class_sizes.values())
     if split:
-        texts[folder.SPLIT_FILE] = format_split(split)
+        texts[SPLIT_FILE] = format_split(split)
     with tqdm(None, name, total, unit=" images", disable=None) as bar:  # None: on a terminal only
         return write_store(
             directory / name, reading._replace(info=info), size, texts, stamp, bar.update

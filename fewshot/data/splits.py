@@ -15,6 +15,8 @@ import numpy as np
 from fewshot.episodes.sampling import SPLITS, Split
 from fewshot.errors import UserError
 
+SPLIT_FILE = "split.toml"  # in the store of a data set that brings its own split
+
 
 @dataclass(frozen=True)
 class ClassSplit:
@@ -132,14 +134,20 @@ def split_by_fractions(
     return ClassSplit(train, val, test, source=source)
 
 
-def parse_fractions(text: str) -> tuple[float, float, float] | None:
-    """Return the weights of a text like '64/16/20', None for any other text."""
+def choose_split(option: str, class_names: Collection[str]) -> ClassSplit:
+    """Return the split a user asks for: weights or class counts TRAIN/VAL/TEST, or a TOML file.
+
+    Raises UserError when it is neither, or does not have exactly the classes of the data.
+    """
     number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(f"{number}/{number}/{number}", text)
-    if match is None:
-        return None
-    train, val, test = map(float, match.groups())
-    return train, val, test
+    if match := re.fullmatch(f"{number}/{number}/{number}", option):
+        train, val, test = map(float, match.groups())
+        return split_by_fractions(class_names, (train, val, test))
+    if not Path(option).is_file():
+        raise UserError(f"--split {option}: neither TRAIN/VAL/TEST (like 64/16/20) nor a TOML file")
+    split = parse_split(Path(option))
+    split.check_classes(class_names)
+    return split
 
 
 def _shares(n: int, weights: tuple[float, float, float]) -> list[int]:

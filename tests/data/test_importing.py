@@ -23,7 +23,7 @@ from helpers.paths import SHARED_DATA
 
 from fewshot import data
 from fewshot.data.sources import cifar, glyphs
-from fewshot.data.sources.folder import OWN
+from fewshot.data.sources.forms import OWN
 from fewshot.data.sources.source import Alternatives, Reading
 from fewshot.episodes.sampling import SPLITS
 from fewshot.errors import UserError

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from fewshot.data.splits import (
     ClassSplit,
     check_class_sizes,
+    choose_split,
     format_split,
     load_split,
-    parse_fractions,
     parse_split,
     split_by_fractions,
     tiered_super_categories,
@@ -140,10 +140,12 @@ def test_what_cannot_be_dealt(n: int, weights: tuple[float, float, float]) -> No
 
 
 def test_fractions_are_told_from_paths() -> None:
-    assert parse_fractions("64/16/20") == (64, 16, 20)
-    assert parse_fractions("0.64/0.16/0.2") == (0.64, 0.16, 0.2)
+    names = [str(i) for i in range(100)]
+    assert choose_split("64/16/20", names) == split_by_fractions(names, (64, 16, 20))
+    assert choose_split("0.64/0.16/0.2", names) == split_by_fractions(names, (0.64, 0.16, 0.2))
     for text in ("64/16", "a/b/c", "1/2/3/4", "-1/2/3", "1/2/3\n", "my/split.toml"):
-        assert parse_fractions(text) is None
+        with pytest.raises(UserError, match="neither TRAIN/VAL/TEST"):
+            choose_split(text, names)
 
 
 def test_tiered_classes() -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 from helpers.sources import IMAGE_SIZE
 
-from fewshot.data.sources.folder import SPLIT_FILE
 from fewshot.data.sources.source import Reading
-from fewshot.data.splits import ClassSplit, format_split
+from fewshot.data.splits import SPLIT_FILE, ClassSplit, format_split
 from fewshot.data.store import write_store
 
 SEEN = ["class-00", "class-03"]  # of tiny's training classes, among near's test classes

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fewshot.data import workers
-from fewshot.data.sources.cifar_order import Cifar100Order
+from fewshot.data.sources.cifar_order import PER_CLASS, SHAPE, Cifar100Order
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
-from fewshot.data.sources.images import find_classes, read_class_folders
-from fewshot.data.sources.labelled import as_labels, load_table, name_labels
-from fewshot.data.sources.resample import fit
+from fewshot.data.sources.images import find_classes, fit, read_class_folders
+from fewshot.data.sources.labelled import as_labels, load_table, name_labels, reading
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads, one_by_one
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz
@@ -30,18 +29,9 @@ from fewshot.errors import UserError
 
 IMAGE_SIZE = 32
 PIXELS = 3 * IMAGE_SIZE**2
-IMAGES_PER_CLASS = 600
 DECODED_TOGETHER = 1000  # images, by one worker
 BATCHES = ("train", "test")  # of the official archives
 FOLDS = ("cifar-fs", "fc100")  # whose classes a file of a split may hold
-
-
-class _Images(NamedTuple):
-    """All images of a form, in its own order: images_IHWC, the class of each, its name if any."""
-
-    images_IHWC: np.ndarray
-    classes: list[str]
-    stems: list[str] | None = None
 
 
 @cache
@@ -51,27 +41,36 @@ def class_names() -> tuple[str, ...]:
     return tuple(sorted((*split.train, *split.val, *split.test)))
 
 
-def check(reading: Reading, per_class: int = IMAGES_PER_CLASS) -> None:
+def check(images: Reading, per_class: int = PER_CLASS) -> None:
     """Raise UserError unless there are the 100 classes with `per_class` images each."""
     expected = replace(load_split("cifar-fs"), source="CIFAR-100")
-    check_class_sizes(reading.class_sizes, expected, per_class)
+    check_class_sizes(images.class_sizes, expected, per_class)
 
 
-def ordered(found: _Images, asked: Asked, how: str) -> Reading:
-    """Put the images in order, by class and original file name, known by name or by pixels."""
-    classes, labels_I = np.array(found.classes), np.unique(found.classes, return_inverse=True)[1]
-    indices_I = Cifar100Order.load().identify(found.images_IHWC, labels_I)
+def ordered(
+    images_IHWC: np.ndarray,
+    class_of: list[str],
+    asked: Asked,
+    how: str,
+    stems: list[str] | None = None,
+) -> Reading:
+    """Put the images in order, by class and original file name, known by name or by pixels.
+
+    class_of, stems: the class of each image, and the name of its file, where there are names.
+    """
+    classes, labels_I = np.array(class_of), np.unique(class_of, return_inverse=True)[1]
+    indices_I = Cifar100Order.load().identify(images_IHWC, labels_I)
     if indices_I is not None:
         order = np.argsort(indices_I)
-        classes = np.array(class_names())[indices_I // IMAGES_PER_CLASS]
-    elif found.stems is not None:
-        order = np.lexsort((np.array(found.stems), classes))
+        classes = np.array(class_names())[indices_I // PER_CLASS]
+    elif stems is not None:
+        order = np.lexsort((np.array(stems), classes))
     else:
         order = np.argsort(classes, kind="stable")
 
     def image(index: int) -> np.ndarray:
         number = order[index]
-        return fit(found.images_IHWC[number], asked.size, asked.resample, f"image {number}")
+        return fit(images_IHWC[number], asked.size, asked.resample, f"image {number}")
 
     sizes = dict(sorted(Counter(classes.tolist()).items()))
     return Reading(sizes, one_by_one(image), {"how": how})
@@ -91,8 +90,8 @@ def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
         return np.concatenate(list(decoded.images(first, stop)))
 
     with workers.in_order(block, range(0, len(labels), DECODED_TOGETHER)) as blocks:
-        found = _Images(np.concatenate(list(blocks)), labels, stems)
-    return ordered(found, asked, decoded.info["how"])
+        images_IHWC = np.concatenate(list(blocks))
+    return ordered(images_IHWC, labels, asked, decoded.info["how"], stems)
 
 
 # -- the official archives
@@ -114,18 +113,14 @@ def _find_batches(index: str, batches: tuple[str, str], names: Sequence[str]) ->
 def _read_python(files: Files, prefix: str, asked: Asked) -> Reading:
     """Merge the archive's train and test batches."""
     meta, *batches = (load_table(files.blob(prefix + name)) for name in ("meta", *BATCHES))
-    try:
+    with reading("not the CIFAR-100 Python archive", files.source.name):
         names = [text(name) for name in meta["fine_label_names"]]
         pixels = np.concatenate([_planes(batch["data"]) for batch in batches])
         classes = [names[label] for batch in batches for label in batch["fine_labels"]]
         stems = [PurePosixPath(text(file)).stem for batch in batches for file in batch["filenames"]]
         _same_length(pixels, classes, stems)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{files.source.name}: not the CIFAR-100 Python archive ({error})"
-        ) from error
     how = "official Python archive, train and test merged"
-    return ordered(_Images(pixels, classes, stems), asked, how)
+    return ordered(pixels, classes, asked, how, stems)
 
 
 def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
@@ -140,7 +135,7 @@ def _read_binary(files: Files, prefix: str, asked: Asked) -> Reading:
     records_IB = np.concatenate(records)
     classes = name_labels(records_IB[:, 1], range(len(names)), names, f"{prefix}*.bin")
     how = "official binary archive, train and test merged"
-    return ordered(_Images(_channels_last(records_IB[:, 2:]), classes), asked, how)
+    return ordered(_channels_last(records_IB[:, 2:]), classes, asked, how)
 
 
 def _planes(data: Array) -> np.ndarray:
@@ -170,20 +165,14 @@ def _read_splits(
     tables = {split: load(files.blob(name)) for split, name in found.items()}
     parts, labels = [], {}
     for split, table in tables.items():
-        try:
+        with reading("not CIFAR images with labels", found[split]):
             images_IHWC, labels_I = table[keys[0]].numpy(), as_labels(table[keys[1]])
-            if images_IHWC.dtype != np.uint8 or images_IHWC.shape[1:] != (
-                IMAGE_SIZE,
-                IMAGE_SIZE,
-                3,
-            ):
+            if images_IHWC.dtype != np.uint8 or images_IHWC.shape[1:] != SHAPE:
                 raise ValueError(f"images of {images_IHWC.shape} {images_IHWC.dtype}")
             _same_length(images_IHWC, labels_I)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{found[split]}: not CIFAR images with labels ({error})") from error
         parts.append(images_IHWC)
         labels[split] = labels_I
-    return ordered(_Images(np.concatenate(parts), _classes_of(labels, found)), asked, how)
+    return ordered(np.concatenate(parts), _classes_of(labels, found), asked, how)
 
 
 def _classes_of(labels: dict[Split, np.ndarray], found: SplitFiles) -> list[str]:

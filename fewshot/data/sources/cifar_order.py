@@ -47,42 +47,28 @@ class Cifar100Order:
         """
         if images_IHWC.shape[1:] != SHAPE or images_IHWC.dtype != np.uint8:
             return None
-        labels_I = np.asarray(labels_I)
-        hashes_I = hashes(images_IHWC)
-        indices_I = np.empty(len(hashes_I), np.int64)
-        for label in np.unique(labels_I):
-            members = np.flatnonzero(labels_I == label)
-            indices = self._indices_of_class(hashes_I[members])
-            if indices is None:
-                return None
-            indices_I[members] = indices
-        return indices_I if len(np.unique(indices_I)) == len(indices_I) else None
+        import pandas as pd  # slow to import
 
-    def _indices_of_class(self, hashes_I: np.ndarray) -> np.ndarray | None:
-        """Return the indices of images of one class; None where there is no such class."""
-        indices = np.flatnonzero(np.isin(self.hashes_I, hashes_I))
-        if len(indices) == 0:
+        known = pd.DataFrame({"hash": self.hashes_I, "of_class": np.arange(len(self.hashes_I))})
+        known["of_class"] //= self.per_class
+        found = pd.DataFrame({"hash": hashes(images_IHWC), "label": labels_I})
+        # The class of a label is the one that most of its images are in: of a whole class at most
+        # ten are in another one too.
+        pairs = found.drop_duplicates().merge(known.drop_duplicates(), on="hash")
+        counts = pd.crosstab(pairs["label"], pairs["of_class"])
+        if counts.empty or len(counts) < found["label"].nunique():
             return None
-        # The class that most of them are in: of a whole class at most ten are in another one too.
-        of_class = np.bincount(indices // self.per_class).argmax()
-        indices = indices[indices // self.per_class == of_class]
-        # Equal pixels next to each other on both sides, in order: the k-th found is the k-th known.
-        known, found = (np.argsort(h, kind="stable") for h in (self.hashes_I[indices], hashes_I))
-        known_hashes, found_hashes = self.hashes_I[indices][known], hashes_I[found]
-        places = np.searchsorted(known_hashes, found_hashes) + _rank_among_equals(found_hashes)
-        if places.max() >= len(indices) or (known_hashes[places] != found_hashes).any():
-            return None
-        indices_I = np.empty(len(hashes_I), np.int64)
-        indices_I[found] = indices[known[places]]
-        return indices_I
+        found["of_class"] = found["label"].map(counts.idxmax(axis=1))
+        # Equal pixels in order: the k-th found is the k-th known.
+        known["copy"] = known.groupby(["hash", "of_class"]).cumcount()
+        found["copy"] = found.groupby(["hash", "label"]).cumcount()
+        keys = ["hash", "of_class", "copy"]
+        indices = found.merge(known.reset_index(), "left", keys)["index"]
+        unsound = indices.isna().any() or indices.duplicated().any()
+        return None if unsound else indices.to_numpy(np.int64)
 
 
 def hashes(images_IHWC: np.ndarray) -> np.ndarray:
     """Return the first 4 bytes of the SHA-256 of each image's pixels, as a number (uint32, I)."""
     digests = (sha256(image_HWC.tobytes()).digest()[:HASH_BYTES] for image_HWC in images_IHWC)
     return np.frombuffer(b"".join(digests), "<u4").astype(np.uint32)
-
-
-def _rank_among_equals(sorted_I: np.ndarray) -> np.ndarray:
-    """Count the equal values that stand before each one: 0 0 1 0 of 3 7 7 9."""
-    return np.arange(len(sorted_I)) - np.searchsorted(sorted_I, sorted_I)

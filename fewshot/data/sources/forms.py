@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
-from fewshot.data.sources.images import find_classes, has_images, is_junk, read_class_folders
-from fewshot.data.sources.source import Asked, Form, Reading
+from fewshot.data.sources.images import find_classes, find_images, is_junk, read_class_folders
+from fewshot.data.sources.source import Asked, DataSource, Form, Reading
 from fewshot.data.untrusted.files import Files
 from fewshot.episodes.sampling import SPLITS, Split
 from fewshot.errors import UserError
@@ -65,9 +65,11 @@ def split_files(pattern: str, train: str = "train") -> Callable[[Sequence[str]],
     return find
 
 
-def find_images(names: Sequence[str]) -> Sequence[str] | None:
-    """Return all names if an image is among them."""
-    return names if has_images(names) else None
+def check(reading: Reading) -> None:
+    """Raise UserError when a class has fewer than 2 images: there'd be no support and query."""
+    for name, count in reading.class_sizes.items():
+        if count < 2:
+            raise UserError(f"class '{name}' has {count} image; at least 2 are needed")
 
 
 def _read_folders(files: Files, names: Sequence[str], asked: Asked) -> Reading:
@@ -79,4 +81,14 @@ CLASS_FOLDERS = Form(
     "a folder of images for each class, perhaps within train, val and test",
     find_images,
     _read_folders,
+)
+OWN = DataSource(
+    name="own",
+    description="anyone's images, a folder a class",
+    image_size=84,
+    mean=(0.485, 0.456, 0.406),  # of ImageNet
+    std=(0.229, 0.224, 0.225),
+    forms=(CLASS_FOLDERS,),
+    check=check,
+    in_suite=True,
 )

@@ -1,11 +1,12 @@
 """Reads images that come one after another with a label each: those of arrays and pickles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fewshot.data.sources.resample import fit
+from fewshot.data.sources.images import fit
 from fewshot.data.sources.source import Asked, Reading, one_by_one
 from fewshot.data.untrusted.arrays import Array
 from fewshot.data.untrusted.blobs import Blob
@@ -64,6 +65,15 @@ def as_labels(labels: Any) -> np.ndarray:
     if labels_I.ndim != 1 or labels_I.dtype.kind not in "iu":
         raise ValueError(f"labels of {labels_I.shape} {labels_I.dtype}")
     return labels_I
+
+
+@contextmanager
+def reading(kind: str, where: str) -> Iterator[None]:
+    """Raise UserError that `where` is no such `kind` for what data of another make bring up."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{where}: {kind} ({error})") from error
 
 
 def load_table(blob: Blob) -> dict[str, Any]:

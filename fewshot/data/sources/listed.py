@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from fewshot.data.sources.forms import SplitFiles, find_images, split_files
-from fewshot.data.sources.images import read_class_folders
+from fewshot.data.sources.forms import SplitFiles, split_files
+from fewshot.data.sources.images import find_images, read_class_folders
 from fewshot.data.sources.source import Asked, Form, Reading
 from fewshot.data.untrusted.files import Files
 from fewshot.errors import UserError

@@ -17,6 +17,7 @@ from fewshot.data.sources.labelled import (
     load_table,
     name_labels,
     read_labelled,
+    reading,
 )
 from fewshot.data.sources.listed import LISTED
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
@@ -42,13 +43,11 @@ def _read_cache(files: Files, found: SplitFiles, asked: Asked) -> Reading:
     parts = []
     for name in found.values():
         table = load_table(files.blob(name))
-        try:
+        with reading("no image_data with a class_dict", name):
             images, indices_of = _pixels(table["image_data"]), table["class_dict"]
             classes = np.full(len(images), "", dtype=object)
             for class_name, indices in indices_of.items():
                 classes[_indices(indices, len(images))] = text(class_name)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise UserError(f"{name}: no image_data with a class_dict ({error})") from error
         if "" in classes:
             raise UserError(f"{name}: image {list(classes).index('')} is of no class")
         parts.append(LabelledImages(name, classes.tolist(), images.part))
@@ -60,14 +59,12 @@ def _read_category_splits(files: Files, found: SplitFiles, asked: Asked) -> Read
     parts, named = [], set()
     for split, name in found.items():
         table = load_table(files.blob(name))
-        try:
+        with reading("no images with labels", name):
             images, labels_I = _pixels(table["data"]), as_labels(table["labels"])
             if len(images) != len(labels_I):
                 raise ValueError(f"{len(images)} images, {len(labels_I)} labels")
             names = load_split("mini-imagenet").classes(split)
             ids = _ids_of(table.get("catname2label"), names)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{name}: no images with labels ({error})") from error
         named.add("catname2label" if ids else "the order of WordNet ids")
         ids = ids or sorted(set(labels_I.tolist()))
         if len(ids) != len(names):

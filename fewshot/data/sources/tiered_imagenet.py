@@ -17,7 +17,13 @@ import numpy as np
 
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
 from fewshot.data.sources.images import decode, find_classes, read_class_folders
-from fewshot.data.sources.labelled import LabelledImages, as_labels, load_table, read_labelled
+from fewshot.data.sources.labelled import (
+    LabelledImages,
+    as_labels,
+    load_table,
+    read_labelled,
+    reading,
+)
 from fewshot.data.sources.mini_imagenet import IMAGE_SIZE, IMAGENET_MEAN, IMAGENET_STD
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads
 from fewshot.data.splits import ClassSplit, load_split
@@ -138,7 +144,7 @@ def _class_names(
     table: Mapping[str, Any], split: Split, id_of: Mapping[str, set[str]], where: str
 ) -> list[str]:
     """Return each image's class: WordNet id, or split, number and words ('train-007 robin')."""
-    try:
+    with reading("labels that are not tieredImageNet's", where):
         labels_I = as_labels(table["labels" if "labels" in table else "label_specific"])
         words = [text(word).strip() for word in table.get("label_specific_str", [])]
         labels = sorted(set(labels_I.tolist()))
@@ -147,8 +153,6 @@ def _class_names(
         }
         mine = set(load_split("tiered-imagenet").classes(split))
         ids = {label: id_of.get(words[label], set()) & mine for label in labels if words}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{where}: labels that are not tieredImageNet's ({error})") from error
     if ids and all(len(found) == 1 for found in ids.values()):
         numbered = {label: min(found) for label, found in ids.items()}
     return [numbered[label].rstrip() for label in labels_I.tolist()]

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from threading import Lock
@@ -32,13 +33,11 @@ class File:
 
     def read(self, start: int, size: int) -> bytes:
         """Return `size` bytes, fewer only where the file ends."""
-        data = self._read_some(start, size)
-        if len(data) == size:
-            return data
-        pieces = [data]  # systems read at most 2 GB at once
-        while pieces[-1] and (missing := size - sum(map(len, pieces))):
-            pieces.append(self._read_some(start + size - missing, missing))
-        return b"".join(pieces)
+        data = piece = self._read_some(start, size)
+        while piece and len(data) < size:  # systems read at most 2 GB at once
+            piece = self._read_some(start + len(data), size - len(data))
+            data += piece
+        return data
 
     def write(self, start: int, data: bytes) -> None:
         view = memoryview(data)
@@ -55,16 +54,14 @@ class File:
             return os.read(self._descriptor, size)
 
 
+@dataclass(slots=True, eq=False)  # there may be half a million of them
 class Blob:
     """Some bytes of a file on disk, which is held open: `size` of them. name: for messages."""
 
-    __slots__ = ("_file", "_start", "name", "size")  # there may be half a million of them
-
-    def __init__(self, file: File, start: int, size: int, name: str) -> None:
-        self._file = file
-        self._start = start
-        self.size = size
-        self.name = name
+    _file: File
+    _start: int
+    size: int
+    name: str
 
     @classmethod
     def of_file(cls, path: Path, name: str | None = None) -> "Blob":
@@ -170,9 +167,8 @@ class Cursor:
 def is_web_page(head: bytes) -> bool:
     """Return whether a file that begins so is HTML, be it UTF-8 or UTF-16."""
     head = head[:1024].replace(b"\0", b"")  # zeros: UTF-16
-    for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
-        head = head.removeprefix(mark)
-    return re.match(rb"\s*<(!doctype\s+html|html)\b", head, re.IGNORECASE) is not None
+    html = rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)?\s*<(!doctype\s+html|html)\b"
+    return re.match(html, head, re.IGNORECASE) is not None
 
 
 def refuse_web_page(blob: Blob) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, refuse_web_page, shown
-from fewshot.data.untrusted.members import NO_ARCHIVE, Files, Members, Table
+from fewshot.data.untrusted.members import NO_ARCHIVE, Files, Table
 from fewshot.data.untrusted.tars import (
     BLOCK,
     is_inner_tar,
@@ -49,7 +49,7 @@ def open_files(source: Path, scratch: Path | None = None) -> Files:
         return open_tar(blob, source)
     if suffix in ARCHIVES:
         raise UserError(f"{source}: {NO_ARCHIVE}")
-    return Files(source, (source.name,), Members(lambda _: Blob.of_file(source)))
+    return Files(source, (source.name,), lambda _: Blob.of_file(source))
 
 
 def _open_folder(root: Path) -> Files:
@@ -74,7 +74,7 @@ def _open_folder(root: Path) -> Files:
         tar = _open_below(root, tars[tar_of[index]])
         return tar.part(starts[index], sizes[index], shown(str(root / names[index])))
 
-    return Files(root, names, Members(blob))
+    return Files(root, names, blob)
 
 
 def _open_below(root: Path, name: str) -> Blob:

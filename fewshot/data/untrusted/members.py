@@ -17,52 +17,34 @@ MAX_READ = 1 << 30
 NO_ARCHIVE = "neither a folder nor a zip or tar"
 
 
-class Members:
-    """The bytes of files, by the index of their name; for compressed files, see `zips`.
-
-    open_one: gives the bytes of the file at an index.
-    """
-
-    def __init__(self, open_one: Callable[[int], Blob]) -> None:
-        self._open_one = open_one
-
-    def blob(self, index: int) -> Blob:
-        return self._open_one(index)
-
-    def size(self, index: int) -> int:
-        return self.blob(index).size
-
-    def read(self, index: int) -> bytes:
-        blob = self.blob(index)
-        check_readable(blob.name, blob.size)
-        return blob.read()
-
-
 @dataclass(frozen=True)
 class Files:
     """The files of a source. names: sorted, with '/', relative, leading nowhere outside.
 
-    The methods may be called from any thread; each raises UserError when there is no such file,
-    or when it is damaged.
+    open_one: gives the bytes of the file at an index of `names`. The methods may be called from any
+    thread; each raises UserError when there is no such file, or when it is damaged.
     """
 
     source: Path
     names: tuple[str, ...]
-    _members: Members = field(repr=False, compare=False)
+    open_one: Callable[[int], Blob] = field(repr=False, compare=False)
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
-        return self._members.size(self._index(name))
+        return self.blob(name).size
 
     def read(self, name: str) -> bytes:
         """Return a whole file, of at most MAX_READ bytes."""
-        return self._members.read(self._index(name))
+        blob = self.blob(name)
+        check_readable(blob.name, blob.size)
+        return blob.read()
 
     def blob(self, name: str) -> Blob:
         """Return a file where it lies on disk; if it is compressed, a copy that is made once."""
-        return self._members.blob(self._index(name))
+        return self.open_one(self.index(name))
 
-    def _index(self, name: str) -> int:
+    def index(self, name: str) -> int:
+        """Return where a name stands among the names."""
         index = bisect_left(self.names, name)
         if index == len(self.names) or self.names[index] != name:
             raise UserError(f"{self.source}: no file '{shown(name)}'")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot.data.untrusted.blobs import Blob, shown
 from fewshot.data.untrusted.pickle_machine import (
+    ADMITTED,
     KEYS,
     LONG,
     MAX_DIGITS,
@@ -17,9 +18,10 @@ from fewshot.data.untrusted.pickle_machine import (
     Machine,
     NotPlainError,
     Unbuilt,
+    built,
+    byte_order,
     short_text,
 )
-from fewshot.data.untrusted.pickle_names import ADMITTED, built, byte_order
 from fewshot.data.untrusted.unpack import CHUNK
 
 MAX_KEY = 1 << 60  # larger ones can be made to collide in a dict, which then takes for ever
@@ -222,11 +224,8 @@ def _unescaped(line: Blob) -> Iterator[bytes]:
         raise ValueError("a string with a wrong escape")
 
 
-OBJECT = _refusal("it makes an object of a class")
-ELSEWHERE = _refusal("it refers to what is not in the file")
-SET = _refusal("it holds a set")
 INSTRUCTIONS: list[Instruction] = [_refusal("damaged: an unknown instruction")] * 256
-for _code, _instruction in {
+for _codes, _instruction in {
     b"I": _int_line,
     b"L": lambda m: m.stack.append(_whole_number(m.read_line().removesuffix("L"))),
     b"J": _number("<i"),
@@ -235,28 +234,23 @@ for _code, _instruction in {
     b"\x8a": _sized("<B", _push_long),
     b"\x8b": _sized("<I", _push_long),
     b"S": _string_line,
-    b"T": _sized("<I", _push_bytes),
-    b"U": _sized("<B", _push_bytes),
-    b"B": _sized("<I", _push_bytes),
-    b"C": _sized("<B", _push_bytes),
-    b"\x8e": _sized("<Q", _push_bytes),
-    b"\x96": _sized("<Q", _push_bytes),
-    b"\x97": ELSEWHERE,
-    b"\x98": ELSEWHERE,
-    b"N": _constant(None),
-    b"\x88": _constant(True),
-    b"\x89": _constant(False),
+    b"UC": _sized("<B", _push_bytes),
+    b"TB": _sized("<I", _push_bytes),
+    b"\x8e\x96": _sized("<Q", _push_bytes),
     b"V": _text_line,
     b"\x8c": _sized("<B", _push_text),
     b"X": _sized("<I", _push_text),
     b"\x8d": _sized("<Q", _push_text),
     b"F": lambda m: m.stack.append(float(m.read_line())),
     b"G": _number(">d"),
+    b"N": _constant(None),
+    b"\x88": _constant(True),
+    b"\x89": _constant(False),
+    b")": _constant(()),
     b"]": lambda m: m.stack.append([]),
     b"a": lambda m: _append(m, [m.stack.pop()]),
     b"e": lambda m: _append(m, m.since_mark()),
     b"l": lambda m: m.push(m.since_mark()),
-    b")": _constant(()),
     b"t": lambda m: m.push(tuple(m.since_mark())),
     b"\x85": _tuple_of(1),
     b"\x86": _tuple_of(2),
@@ -265,9 +259,6 @@ for _code, _instruction in {
     b"d": _dict,
     b"s": _set_item,
     b"u": lambda m: _set_items(m, m.since_mark()),
-    b"\x8f": SET,
-    b"\x90": SET,
-    b"\x91": SET,
     b"0": _pop,
     b"2": lambda m: m.stack.append(m.stack[-1]),
     b"(": _mark,
@@ -279,20 +270,16 @@ for _code, _instruction in {
     b"q": _sized("<B", _put),
     b"r": _sized("<I", _put),
     b"\x94": lambda m: _put(m, len(m.memo)),
-    b"\x82": ELSEWHERE,
-    b"\x83": ELSEWHERE,
-    b"\x84": ELSEWHERE,
     b"c": lambda m: _global(m, m.read_line(), m.read_line()),
     b"\x93": _stack_global,
     b"R": _reduce,
     b"b": _build,
     b"i": _inst,
-    b"o": OBJECT,
-    b"\x81": OBJECT,
-    b"\x92": OBJECT,
     b"\x80": _protocol,
     b"\x95": _sized("<Q", _frame),
-    b"P": ELSEWHERE,
-    b"Q": ELSEWHERE,
+    b"o\x81\x92": _refusal("it makes an object of a class"),
+    b"\x8f\x90\x91": _refusal("it holds a set"),
+    b"PQ\x82\x83\x84\x97\x98": _refusal("it refers to what is not in the file"),
 }.items():
-    INSTRUCTIONS[_code[0]] = _instruction
+    for _code in _codes:
+        INSTRUCTIONS[_code] = _instruction

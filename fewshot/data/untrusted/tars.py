@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fewshot.data.untrusted.blobs import Blob, Cursor
-from fewshot.data.untrusted.members import Files, Members, Table, member_label, safe_path, told
+from fewshot.data.untrusted.members import Files, Table, member_label, safe_path, told
 from fewshot.data.workers import in_order
 from fewshot.errors import UserError
 
@@ -37,7 +37,7 @@ def open_tar(blob: Blob, source: Path) -> Files:
     def part(index: int) -> Blob:
         return blob.part(starts[index], sizes[index], member_label(blob, names[index]))
 
-    return Files(source, names, Members(part))
+    return Files(source, names, part)
 
 
 def is_inner_tar(name: str) -> bool:

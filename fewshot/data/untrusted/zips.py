@@ -3,6 +3,7 @@
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_IFMT, S_ISREG
 from struct import Struct
@@ -12,7 +13,6 @@ from fewshot.data.untrusted.blobs import Blob, Cursor, shown
 from fewshot.data.untrusted.members import (
     NO_ARCHIVE,
     Files,
-    Members,
     Table,
     check_readable,
     member_label,
@@ -33,45 +33,39 @@ _ENTRY = Struct("<4sH2x2H4x3I3H4x2I")
 _LOCAL = Struct("<4s22x2H")
 
 
-class _Zip(Members):
-    """Members of a zip; those that are compressed are copied to `scratch` once, if need be.
+@dataclass(frozen=True)
+class _Zip(Files):
+    """The files of a zip, which `open_one` gives packed; they are copied to `scratch` if need be.
 
-    columns: of each member its method, checksum, packed and true size, and offset.
+    columns: of each file its method, checksum and true size.
     """
 
-    def __init__(
-        self, archive: Blob, scratch: Path | None, names: Sequence[str], columns: "list[array[int]]"
-    ) -> None:
-        self._archive, self._names, self._columns = archive, names, columns
-        self._scratch, self._copies, self._lock = Scratch(scratch), dict[int, Blob](), Lock()
+    columns: "list[array[int]]"
+    scratch: Scratch
+    copies: dict[int, Blob] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
-    def size(self, index: int) -> int:
-        return self._columns[3][index]
+    def size(self, name: str) -> int:
+        return self.columns[2][self.index(name)]
 
-    def read(self, index: int) -> bytes:
-        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
-        packed = self._packed(index, packed_size, offset)
+    def read(self, name: str) -> bytes:
+        index = self.index(name)
+        method, crc, size = (column[index] for column in self.columns)
+        packed = self.open_one(index)
         check_readable(packed.name, size)
-        pieces = _zip_pieces(packed, method, crc)
-        return b"".join(limited(pieces, packed.name, packed_size, size))
+        return b"".join(limited(_zip_pieces(packed, method, crc), packed.name, packed.size, size))
 
-    def blob(self, index: int) -> Blob:
-        method, crc, packed_size, size, offset = (column[index] for column in self._columns)
-        packed = self._packed(index, packed_size, offset)
+    def blob(self, name: str) -> Blob:
+        index = self.index(name)
+        method, crc, size = (column[index] for column in self.columns)
+        packed = self.open_one(index)
         if method == STORED:
             return packed
-        with self._lock:
-            if index not in self._copies:
+        with self.lock:
+            if index not in self.copies:
                 pieces = _zip_pieces(packed, method, crc)
-                self._copies[index] = self._scratch.copy(pieces, packed.name, packed_size, size)
-            return self._copies[index]
-
-    def _packed(self, index: int, size: int, offset: int) -> Blob:
-        label = member_label(self._archive, self._names[index])
-        mark, name_size, extra_size = _LOCAL.unpack(self._archive.read(offset, _LOCAL.size))
-        if mark != b"PK\3\4":
-            raise UserError(f"{label}: cannot be read (no header where one belongs)")
-        return self._archive.part(offset + _LOCAL.size + name_size + extra_size, size, label)
+                self.copies[index] = self.scratch.copy(pieces, packed.name, packed.size, size)
+            return self.copies[index]
 
 
 def _zip_pieces(packed: Blob, method: int, expected_crc: int) -> Iterator[bytes]:
@@ -90,12 +84,21 @@ def open_zip(blob: Blob, source: Path, scratch: Path | None = None) -> Files:
     with told(blob.name, "zip"):
         start, end, base = _find_directory(blob)
         for path, method, crc, packed_size, size, offset in _files(blob, start, end):
-            table.add(path, method, crc, packed_size, size, base + offset)
+            table.add(path, method, crc, size, packed_size, base + offset)
     names, columns = table.sorted()
-    _, _, packed, sizes, offsets = columns
-    refuse_bomb(blob.name, sum(packed), sum(sizes))
-    _check_overlaps(blob, packed, offsets, start)
-    return Files(source, names, _Zip(blob, scratch, names, columns))
+    _, _, sizes, packed_sizes, offsets = columns
+    refuse_bomb(blob.name, sum(packed_sizes), sum(sizes))
+    _check_overlaps(blob, packed_sizes, offsets, start)
+
+    def packed(index: int) -> Blob:
+        label, offset = member_label(blob, names[index]), offsets[index]
+        mark, name_size, extra_size = _LOCAL.unpack(blob.read(offset, _LOCAL.size))
+        if mark != b"PK\3\4":
+            raise UserError(f"{label}: cannot be read (no header where one belongs)")
+        at = offset + _LOCAL.size + name_size + extra_size
+        return blob.part(at, packed_sizes[index], label)
+
+    return _Zip(source, names, packed, columns[:3], Scratch(scratch))
 
 
 def _find_directory(blob: Blob) -> tuple[int, int, int]:

@@ -4,11 +4,14 @@ The known variants are the files of this folder; `tests/helpers/records.py` writ
 """
 
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
+from fewshot.data.store import Store
 from fewshot.data.variants.differences import changes, channels_exchanged, count_classes
 from fewshot.data.variants.summaries import looks_bgr
 
@@ -39,44 +42,36 @@ def known_variants(name: str) -> list[Variant]:
     return [v for v in map(_parse, sorted(texts)) if name in v.datasets]
 
 
-def describe(
-    name: str,
-    fingerprint: str,
-    image_size: int,
-    class_sizes: Mapping[str, int],
-    class_hashes: Sequence[str],
-    summaries: Sequence[Mapping[str, Any]] | None,
-    *,
-    photographs: bool = False,
-) -> str:
-    """Say in one line which known variant of the data set `name` a store is, or how it differs.
-
-    class_hashes and summaries stand in the order of class_sizes; summaries are None where the
-    store has none, and then only the pixels' hashes are compared. photographs: the mean colour
-    tells the order of the channels.
-    """
-    known = known_variants(name)
-    for variant in known:
-        if variant.fingerprint == fingerprint:
-            return variant.title
-    if not known:
-        return "no variant of it is known" + (_channels(summaries) if photographs else "")
-    found = Variant(
+def store_content(name: str, store: Store) -> Variant:
+    """Return what is in a store of the data set `name`; without summaries where it has none."""
+    names = store.class_names
+    hashes = (digest[:HASH_DIGITS] for digest in store.class_hashes)
+    return Variant(
         title="",
         datasets=(name,),
-        image_size=image_size,
-        fingerprint=fingerprint,
-        class_sizes=class_sizes,
-        class_hashes=_short_hashes(class_sizes, class_hashes),
-        summaries=dict(zip(class_sizes, summaries, strict=True)) if summaries is not None else {},
+        image_size=store.images_IHWC.shape[1],
+        fingerprint=store.fingerprint,
+        class_sizes=dict(zip(names, store.class_sizes.tolist(), strict=True)),
+        class_hashes=dict(zip(names, hashes, strict=True)),
+        summaries=dict(zip(names, store.class_summaries or (), strict=False)),
     )
-    nearest = max(known, key=lambda v: (len(_same_pixels(v, found)), v.image_size == image_size))
+
+
+def describe(found: Variant, *, photographs: bool = False) -> str:
+    """Say in one line which known variant of its data set `found` is, or how it differs.
+
+    Without summaries only the pixels' hashes are compared. photographs: the mean colour tells the
+    order of the channels.
+    """
+    known = known_variants(found.datasets[0])
+    for variant in known:
+        if variant.fingerprint == found.fingerprint:
+            return variant.title
+    if not known:
+        return "no variant of it is known" + (_channels(found) if photographs else "")
+    size = found.image_size
+    nearest = max(known, key=lambda v: (len(_same_pixels(v, found)), v.image_size == size))
     return f'unknown variant: like "{nearest.title}" but {"; ".join(_how(nearest, found))}'
-
-
-def class_overlap(one: Collection[str], other: Collection[str]) -> list[str]:
-    """Return the class names that are in both, sorted."""
-    return sorted(set(one) & set(other))
 
 
 def _parse(text: str) -> Variant:
@@ -93,29 +88,28 @@ def _parse(text: str) -> Variant:
     )
 
 
-def _short_hashes(names: Collection[str], hashes: Sequence[str]) -> dict[str, str]:
-    return {name: digest[:HASH_DIGITS] for name, digest in zip(names, hashes, strict=True)}
-
-
-def _same_pixels(known: Variant, found: Variant) -> list[str]:
+def _same_pixels(known: Variant, found: Variant) -> set[str]:
     """Return the classes that have the same pixels in both."""
-    both = class_overlap(known.class_hashes, found.class_hashes)
-    return [name for name in both if known.class_hashes[name] == found.class_hashes[name]]
+    return {name for name, _ in known.class_hashes.items() & found.class_hashes.items()}
 
 
 def _how(known: Variant, found: Variant) -> list[str]:
     """Say in words how they differ; never empty, as the fingerprints are not the same."""
     sizes, same = known.class_sizes, _same_pixels(known, found)
-    both = class_overlap(sizes, found.class_sizes)
-    parts = _other_classes(sizes, found.class_sizes)
+    missing, surplus = sizes.keys() - found.class_sizes, found.class_sizes.keys() - sizes
+    both = sorted(sizes.keys() & found.class_sizes)
+    parts = [f"without {count_classes(missing)}"] if missing else []
+    if surplus:
+        parts.append(f"with {count_classes(surplus)}")
     if counts := [name for name in both if sizes[name] != found.class_sizes[name]]:
         first = f"{found.class_sizes[counts[0]]}, not {sizes[counts[0]]}"
         parts.append(f"another number of images ({first}) in {count_classes(counts)}")
     if same:
         parts.append(f"{len(same)} of {len(found.class_sizes)} classes have its very pixels")
-    if resized := known.image_size != found.image_size:
-        parts.append(f"resized otherwise ({_edge(found)}, not {_edge(known)})")
-    changed = class_overlap(both, found.class_hashes.keys() - same)
+    new, old = found.image_size, known.image_size
+    if resized := new != old:
+        parts.append(f"resized otherwise ({new}x{new}, not {old}x{old})")
+    changed = [name for name in both if name not in same]
     pairs = {n: (known.summaries[n], found.summaries[n]) for n in changed if n in found.summaries}
     if exchanged := channels_exchanged(pairs.values()):
         parts.append("red and blue exchanged (BGR)")
@@ -128,27 +122,13 @@ def _how(known: Variant, found: Variant) -> list[str]:
     return parts
 
 
-def _other_classes(known: Collection[str], found: Collection[str]) -> list[str]:
-    """Name the classes that only one of the two has."""
-    surplus, missing = set(found) - set(known), set(known) - set(found)
-    return [
-        f"{preposition} {count_classes(names)}"
-        for preposition, names in (("without", missing), ("with", surplus))
-        if names
-    ]
-
-
-def _edge(variant: Variant) -> str:
-    return f"{variant.image_size}x{variant.image_size}"
-
-
-def _channels(summaries: Sequence[Mapping[str, Any]] | None) -> str:
+def _channels(found: Variant) -> str:
     """Say how the mean colour shows the channels of photographs without a known variant."""
-    if not summaries:
+    if not found.summaries:
         return ""
-    means = [sum(s["mean"][channel] for s in summaries) for channel in range(3)]
+    mean_C = np.mean([summary["mean"] for summary in found.summaries.values()], axis=0)
     return {
         True: "; red and blue look exchanged (BGR)",
         False: "; its channels are in RGB order",
         None: "; the order of its channels cannot be told",
-    }[looks_bgr(means)]
+    }[looks_bgr(mean_C)]

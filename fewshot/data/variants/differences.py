@@ -10,7 +10,7 @@ once, filter and encoding, the second stays unseen where the filter does as much
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -49,15 +49,6 @@ STANDARD_ERRORS = 3.0  # that a change must exceed its threshold by
 FEW_CLASSES = 20  # of images in another order, too few to compare their detail
 
 
-class Change(NamedTuple):
-    """Logarithms of found / known: luma's detail 1 and 2 pixels apart, colour's, flat's."""
-
-    fine: float
-    coarse: float
-    colour: float
-    flat: float
-
-
 def changes(
     pairs: Mapping[str, Pair], class_sizes: Mapping[str, int], *, same_size: bool
 ) -> list[str]:
@@ -74,7 +65,7 @@ def changes(
         where = f" in {count_classes(others)}" if alike else ""
         parts.append(_others(others, class_sizes) + where)
         if not alike and parts == [REORDERED] and len(others) >= FEW_CLASSES and same_size:
-            parts += _detail(_change(others.values()))
+            parts += _detail(others.values())
     if alike:
         far = np.concatenate([apart[name] for name in alike])
         same, near = np.mean(far <= SAME), np.mean(far <= NEAR)
@@ -83,7 +74,7 @@ def changes(
         if same < SAME_SHARE:
             parts.append(f"{1 - same:.0%} of the images that were compared are others")
         if same_size:
-            parts += _detail(_change(alike.values()))
+            parts += _detail(alike.values())
     return parts
 
 
@@ -140,14 +131,6 @@ def _matches(known_F4: np.ndarray, found_F4: np.ndarray) -> int:
     return int((far_FF <= MATCH).any(axis=1).sum())
 
 
-def _change(pairs: Collection[Pair]) -> Change:
-    luma_C4, colour_C2, flat_C2 = (
-        np.array([np.log(np.add(f[key], floor) / np.add(k[key], floor)) for k, f in pairs])
-        for key, floor in (("luma", 0.01), ("colour", 0.01), ("flat", 0.001))
-    )
-    return Change(*map(_strongest, (luma_C4[:, :2], luma_C4[:, 2:], colour_C2, flat_C2)))
-
-
 def _strongest(logs_C2: np.ndarray) -> float:
     """Return the larger change of both directions: the classes' mean, less a chance's share."""
     mean = logs_C2.mean(axis=0)
@@ -156,8 +139,15 @@ def _strongest(logs_C2: np.ndarray) -> float:
     return float(sure[np.argmax(np.abs(sure))])
 
 
-def _detail(change: Change) -> list[str]:
-    fine, coarse, colour, flat = change
+def _detail(pairs: Collection[Pair]) -> list[str]:
+    """Say whether the images look resized or encoded otherwise, by how their detail has changed."""
+    # Logarithms of found / known: luma's detail 1 and 2 pixels apart, colour's, flat's.
+    luma_C4, colour_C2, flat_C2 = (
+        np.array([np.log(np.add(f[key], floor) / np.add(k[key], floor)) for k, f in pairs])
+        for key, floor in (("luma", 0.01), ("colour", 0.01), ("flat", 0.001))
+    )
+    fine, coarse = _strongest(luma_C4[:, :2]), _strongest(luma_C4[:, 2:])
+    colour, flat = _strongest(colour_C2), _strongest(flat_C2)
     still = max(abs(colour), abs(flat)) < OTHERS_STILL
     resized = (
         abs(fine) > RESIZED_FINE or abs(coarse) > RESIZED_COARSE or (still and fine < FINE_ALONE)

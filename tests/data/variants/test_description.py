@@ -21,7 +21,7 @@ from fewshot.data.sources import cifar, cifar_order
 from fewshot.data.sources.cifar_order import Cifar100Order
 from fewshot.data.splits import load_split
 from fewshot.data.variants import description
-from fewshot.data.variants.description import Variant, class_overlap, describe, known_variants
+from fewshot.data.variants.description import Variant, describe, known_variants, store_content
 from fewshot.data.variants.summaries import SUMMARY_IMAGES, chosen, looks_bgr, summarise
 from fewshot.episodes.sampling import SPLITS
 
@@ -119,8 +119,15 @@ def as_store(classes: Classes) -> Any:
         class_starts=np.cumsum(sizes) - sizes,
         class_sizes=sizes,
         class_hashes=tuple(found["class_hashes"]),
+        class_summaries=found["summaries"],
         fingerprint=found["fingerprint"],
     )
+
+
+def described(classes: Classes, name: str = "pets", **changed: Any) -> str:
+    store = as_store(classes)
+    vars(store).update(changed)
+    return describe(store_content(name, store))
 
 
 def known_as(classes: Classes, title: str = "original") -> Variant:
@@ -148,7 +155,7 @@ def describe_beside(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(known: Classes, found: Classes, **changed: Any) -> str:
         monkeypatch.setattr(description, "known_variants", lambda _: [known_as(known)])
-        return describe("pets", **{**content(found), **changed})
+        return described(found, **changed)
 
     return run
 
@@ -243,20 +250,20 @@ def test_a_known_variant_is_named(pets: Classes, describe_beside: Callable[..., 
 
 
 def test_without_a_known_variant(pets: Classes) -> None:
-    found = content(pets)
     assert known_variants("pets") == []
-    assert describe("pets", **found) == "no variant of it is known"
+    assert described(pets) == "no variant of it is known"
     nothing = "no variant of it is known; "
 
-    def described(found: dict[str, Any]) -> str:
-        return describe("pets", **found, photographs=True)
+    def photographs(classes: Classes) -> str:
+        return describe(store_content("pets", as_store(classes)), photographs=True)
 
-    assert described(found) == nothing + "its channels are in RGB order"
-    bgr = content(changed(pets, to_bgr))
-    assert described(bgr) == nothing + "red and blue look exchanged (BGR)"
-    grey = content(changed(pets, lambda images: images[..., [1, 1, 1]]))
-    assert described(grey) == nothing + "the order of its channels cannot be told"
-    assert described({**found, "summaries": None}) == "no variant of it is known"
+    assert photographs(pets) == nothing + "its channels are in RGB order"
+    bgr = changed(pets, to_bgr)
+    assert photographs(bgr) == nothing + "red and blue look exchanged (BGR)"
+    grey = changed(pets, lambda images: images[..., [1, 1, 1]])
+    assert photographs(grey) == nothing + "the order of its channels cannot be told"
+    unsummarised = replace(store_content("pets", as_store(pets)), summaries={})
+    assert describe(unsummarised, photographs=True) == "no variant of it is known"
 
 
 L, B, N = Image.Resampling.LANCZOS, Image.Resampling.BILINEAR, Image.Resampling.NEAREST
@@ -339,7 +346,7 @@ def test_what_the_summaries_do_not_show(pets: Classes, describe_beside: Callable
         "7 of 8 classes have its very pixels; "
         "no difference to be seen but in the pixel hash of class 'pet04'"
     )
-    without = describe_beside(pets, hidden, summaries=None)
+    without = describe_beside(pets, hidden, class_summaries=None)
     assert without.endswith("its very pixels; other pixels in class 'pet04'")
 
 
@@ -351,9 +358,9 @@ def test_the_nearest_variant_is_the_one_with_most_of_the_pixels(
     known = [known_as(small, "small"), known_as(half, "half"), known_as(pets)]
     monkeypatch.setattr(description, "known_variants", lambda _: known)
     mostly_half = {**half, "pet02": natural(77)}
-    assert describe("pets", **content(mostly_half)).startswith('unknown variant: like "half" but 7')
+    assert described(mostly_half).startswith('unknown variant: like "half" but 7')
     other_small = changed(small, to_bgr)
-    assert describe("pets", **content(other_small)).startswith('unknown variant: like "small"')
+    assert described(other_small).startswith('unknown variant: like "small"')
 
 
 # -- the records
@@ -369,7 +376,7 @@ def test_a_record_is_read_back(tmp_path: Path, pets: Classes, monkeypatch: Any) 
     assert known_variants("cars") == []
     expected = known_as(pets, 'pets, "exact"')
     assert known_variants("pets") == [replace(expected, datasets=("pets", "animals"))]
-    assert describe("animals", **content(pets)) == 'pets, "exact"'
+    assert described(pets, "animals") == 'pets, "exact"'
 
 
 @pytest.mark.parametrize(
@@ -402,7 +409,7 @@ def test_records_are_small() -> None:
 def test_overlap_of_mini_and_tiered() -> None:
     mini, tiered = load_split("mini-imagenet"), load_split("tiered-imagenet")
     overlaps = {
-        (one, other): len(class_overlap(mini.classes(one), tiered.classes(other)))
+        (one, other): len({*mini.classes(one)} & {*tiered.classes(other)})
         for one in SPLITS
         for other in SPLITS
     }
@@ -410,7 +417,6 @@ def test_overlap_of_mini_and_tiered() -> None:
     assert overlaps["train", "test"] == 13
     assert overlaps["val", "train"] == 9
     assert overlaps["train", "train"] == 17
-    assert class_overlap(["b", "a", "c"], {"c", "b"}) == ["b", "c"]
 
 
 # -- the order of CIFAR-100
@@ -630,7 +636,7 @@ def test_real_images_in_another_order(
     )
     classes = read_classes("cifar100.zip", tuple(names))
     order = np.random.default_rng(0).permutation(600)
-    shuffled = describe("pets", **content(changed(classes, lambda x: x[order])))
+    shuffled = described(changed(classes, lambda x: x[order]))
     assert shuffled == LIKE + "its images in another order"
-    bgr = describe("pets", **content(changed(classes, lambda x: x[order, :, :, ::-1])))
+    bgr = described(changed(classes, lambda x: x[order, :, :, ::-1]))
     assert bgr == LIKE + "red and blue exchanged (BGR); its images in another order"
