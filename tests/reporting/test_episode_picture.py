@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers.boxes import overlap
 from helpers.commands import run_without_torch
 from matplotlib import rc_context, rcParams
 from PIL import Image
@@ -117,10 +118,6 @@ def test_large_images_shrink_and_keep_their_look(tmp_path):
     assert abs(tile.mean() - image_HWC.mean()) < 1
 
 
-def overlaps(a, b):
-    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
-
-
 LONG = [
     "a-very-long-name-of-a-class-that-goes-on-and-on-and-has-no-space-in-it" * 3,
     "many words " * 15,
@@ -149,7 +146,7 @@ def test_no_text_overlaps_another_or_leaves_the_picture(tmp_path, texts, shape, 
         assert box.y0 >= 0
         assert box.x1 <= width
         assert box.y1 <= height
-        assert not any(overlaps(box, other) for other in boxes[:i])
+        assert not any(overlap(box, other) for other in boxes[:i])
     support = min(box.x0 for text, box in texts["kind"] if text == "support")
     assert all(box.x1 < support for _, box in texts["name"])
     shown = {"".join(text.split()) for text, _ in texts["name"]}

@@ -8,10 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fewshot.reporting.plots.figure_data import FigureData
-from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
-from fewshot.reporting.plots.points import Point
-from fewshot.reporting.plots.scales import column_title
-from fewshot.reporting.plots.style import GREY, PALETTE, Page, draw_page
+from fewshot.reporting.plots.points import Point, either
+from fewshot.reporting.plots.scales import column_title, lane_height, name_lanes, names_room
+from fewshot.reporting.plots.style import GREY, PALETTE, draw_page
 from fewshot.results.rows import shape_of
 from fewshot.units import HOLE
 
@@ -29,14 +28,15 @@ def draw(facts: FigureData) -> Figure | str:
     names = list({point.place: point.name for point in facts.points}.values())
     columns = facts.columns
     across = min(len(columns), PER_LINE)
-    page = Page(
-        heights=(len(names) * max(0.24, lane_height(names)),) * math.ceil(len(columns) / across),
-        columns=across,
+    height = len(names) * max(0.24, lane_height(names))
+    figure, panels = draw_page(
+        _caption(facts),
+        [height] * math.ceil(len(columns) / across),
+        across,
         left=names_room(names),
         between=0.18,
         right=0.2,
     )
-    figure, panels = draw_page(page, _caption(facts))
     places = [(axes, j) for line in panels for j, axes in enumerate(line)]
     for (axes, j), column in zip(places, columns, strict=False):
         _panel(axes, column, facts, names, first=j == 0)
@@ -97,14 +97,13 @@ def _lane(axes: Axes, lane: int, point: Point, edges: np.ndarray, heights: np.nd
 
 
 def _caption(facts: FigureData) -> str:
-    episodes = sorted({len(point.score.accuracy_E) for point in facts.points})
-    queries = sorted({point.queries for point in facts.points})
     seeds = max(point.row.seeds for point in facts.points)
     of_seeds = " Several seeds: an episode's accuracy is its mean over them." if seeds > 1 else ""
     return (
         f"{facts.dataset}: shares of test episodes by their accuracy, n = "
-        f"{' or '.join(f'{n:,}' for n in episodes)} episodes each, "
-        f"{' or '.join(map(str, queries))} queries an episode: a bin for each accuracy that can "
-        "occur (several, where they are over 100), one scale within a panel. Upright line: mean; "
-        f"bar below: middle 90 % of the episodes; dotted: chance.{of_seeds} {facts.source}"
+        f"{either(len(point.score.accuracy_E) for point in facts.points)} episodes each, "
+        f"{either(point.queries for point in facts.points)} queries an episode: a bin for each "
+        "accuracy that can occur (several, where they are over 100), one scale within a panel. "
+        "Upright line: mean; bar below: middle 90 % of the episodes; dotted: "
+        f"chance.{of_seeds} {facts.source}"
     )

@@ -9,6 +9,8 @@ from fewshot.reporting.plots.style import Mark, marks_of
 from fewshot.results.comparison import unbeaten
 from fewshot.results.curves import common_target
 from fewshot.results.files import CellResult
+from fewshot.results.grouping import grouped
+from fewshot.results.records import Shape
 from fewshot.results.rows import column_names, dataset_in, table_rows
 
 
@@ -33,12 +35,17 @@ class FigureData:
     @property
     def columns(self) -> list[str]:
         """Columns of the table on this data set, fewer shots first."""
-        own = {point.column for point in self.points}
-        return [c for c in column_names([point.row for point in self.points]) if c in own]
+        columns = column_names([point.row for point in self.points])
+        return [column for column in columns if dataset_in(column) == self.dataset]
 
     def of_column(self, column: str) -> list[Point]:
         """Return the points of one column of the table."""
         return [point for point in self.points if point.column == column]
+
+    @property
+    def by_shape(self) -> dict[Shape, list[Curve]]:
+        """The curves by the shape of their validation episodes, fewer ways and shots first."""
+        return grouped(sorted(self.curves, key=lambda curve: curve.shape), lambda c: c.shape)
 
 
 def figure_data_of(

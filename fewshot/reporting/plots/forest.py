@@ -1,17 +1,17 @@
 """Paired differences to the best row of the same protocol: a forest plot."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fewshot.reporting.plots.figure_data import FigureData
-from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
 from fewshot.reporting.plots.points import Point
-from fewshot.reporting.plots.scales import column_title
-from fewshot.reporting.plots.style import PALETTE, Page, draw_page, shown_name
+from fewshot.reporting.plots.scales import column_title, lane_height, name_lanes, names_room
+from fewshot.reporting.plots.style import PALETTE, draw_page, shown_name, write_beside
 from fewshot.results.grouping import grouped
 from fewshot.results.rivals import best_rivals
 from fewshot.statistics.intervals import Interval, mean_ci95
@@ -42,21 +42,15 @@ def draw(facts: FigureData) -> Figure | str:
     columns = {column: sections for column, sections in columns.items() if sections}
     if not columns:
         return "no two rows of one protocol"
-    held = [h for s in columns.values() for section in s.values() for h in section]
-    names = [h.point.name for h in held]
-    lane = lane_height(names)
-    page = Page(
-        heights=tuple(
-            lane * sum(1 + len(section) for section in sections.values())
-            for sections in columns.values()
-        ),
-        columns=1,
+    names = [c.point.name for sections in columns.values() for c in _contrasts(sections)]
+    figure, panels = draw_page(
+        _caption(facts, columns),
+        [lane_height(names) * (len(s) + len(_contrasts(s))) for s in columns.values()],
         left=names_room(names) + 0.1,
         right=NUMBERS,
     )
-    figure, panels = draw_page(page, _caption(facts, list(columns)))
     for (axes,), (column, sections) in zip(panels, columns.items(), strict=True):
-        _panel(axes, column, facts, sections)
+        _panel(axes, column, sections)
     return figure
 
 
@@ -74,14 +68,18 @@ def sections_of(facts: FigureData, column: str) -> Sections:
     return grouped(contrasts, lambda contrast: contrast.best.place)
 
 
-def _panel(axes: Axes, column: str, facts: FigureData, sections: Sections) -> None:
+def _contrasts(sections: Sections) -> list[Contrast]:
+    return list(chain.from_iterable(sections.values()))
+
+
+def _panel(axes: Axes, column: str, sections: Sections) -> None:
     lanes: list[Contrast | Point] = []
     for held in sections.values():
         lanes += [held[0].best, *held]
     name_lanes(axes, ["" if isinstance(lane, Point) else lane.point.name for lane in lanes])
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy less that of the best row of its protocol (percentage points)")
-    every = [h for held in sections.values() for h in held]
+    every = _contrasts(sections)
     low = _left_end(every)
     axes.set_xlim(1.06 * low, max(-0.06 * low, 1.06 * _right_end(every)))
     axes.spines.left.set_visible(False)
@@ -108,15 +106,9 @@ def _right_end(held: Sequence[Contrast]) -> float:
 def _heading(axes: Axes, lane: int, best: Point) -> None:
     name = shown_name(best.name).replace("\n", ", ")
     mean, half = best.interval
-    axes.annotate(
-        f"against {name} ({100 * mean:.2f} ± {100 * half:.2f} %)",
-        (0, lane),
-        (4, 0),
-        xycoords=("figure fraction", "data"),
-        textcoords="offset points",
-        va="center_baseline",
-        fontweight="bold",
-    )
+    text = f"against {name} ({100 * mean:.2f} ± {100 * half:.2f} %)"
+    coords = ("figure fraction", "data")
+    write_beside(axes, text, (0, lane), 4, xycoords=coords, fontweight="bold")
     axes.axhspan(lane - 0.45, lane + 0.45, color="white", zorder=1.5)
 
 
@@ -125,39 +117,30 @@ def _lane(axes: Axes, lane: int, held: Contrast, low: float) -> None:
     color = PALETTE[1]
     if mean < low:
         axes.plot(low, lane, marker="<", color=color, clip_on=False, zorder=3)
-        axes.annotate(
-            "off the scale", (low, lane), (6, 0), textcoords="offset points", va="center_baseline"
-        )
+        write_beside(axes, "off the scale", (low, lane), 6)
     else:
         face = color if held.beaten else "white"
         axes.errorbar(
             mean, lane, xerr=half, fmt="o", color=color, markerfacecolor=face, capsize=2, zorder=3
         )
-    axes.annotate(
-        difference(*held.difference, signed_zero=True).text,
-        (1, lane),
-        (72 * NUMBERS - 6, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        va="center_baseline",
-    )
+    text = difference(*held.difference, signed_zero=True).text
+    coords = ("axes fraction", "data")
+    write_beside(axes, text, (1, lane), 72 * NUMBERS - 6, xycoords=coords, ha="right")
 
 
-def _caption(facts: FigureData, columns: Sequence[str]) -> str:
+def _caption(facts: FigureData, columns: Mapping[str, Sections]) -> str:
     shown = {
-        (place, column)
-        for column in columns
-        for best, held in sections_of(facts, column).items()
-        for place in (best, *(h.point.place for h in held))
+        (point.place, column)
+        for column, sections in columns.items()
+        for contrast in _contrasts(sections)
+        for point in (contrast.point, contrast.best)
     }
     alone = sorted({p.name for p in facts.points if (p.place, p.column) not in shown})
-    sentences = [
+    without = f" Without a rival of their protocol in some column: {'; '.join(alone)}."
+    return (
         f"{facts.dataset}: differences of test accuracy over the same episodes, with their 95 % t "
         "interval over episodes (paired, not over training seeds). Filled: the best row of the "
         "protocol is better (permutation test, 5 %, Holm's correction over all pairs); open: no "
         "difference found. Rows of unlike protocols are not compared."
-    ]
-    if alone:
-        sentences.append(f"Without a rival of their protocol in some column: {'; '.join(alone)}.")
-    return " ".join([*sentences, facts.source])
+        f"{without if alone else ''} {facts.source}"
+    )

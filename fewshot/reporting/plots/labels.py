@@ -1,33 +1,19 @@
 """Places for labels, so that none lies on another: pure functions of boxes, in points.
 
-Axes: N labels.
+Axes: N things to keep clear of, D distances, R directions, C candidates.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.path import Path
+from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
-DISTANCES = (5.0, 8.0, 12.0, 17.0, 24.0, 33.0, 44.0, 58.0, 75.0, 95.0)
-DIRECTIONS = (
-    (1.0, 0.0),
-    (-1.0, 0.0),
-    (1.0, 0.6),
-    (1.0, -0.6),
-    (-1.0, 0.6),
-    (-1.0, -0.6),
-    (0.0, 1.0),
-    (0.0, -1.0),
-    (0.5, 1.0),
-    (-0.5, 1.0),
-    (0.5, -1.0),
-    (-0.5, -1.0),
-    (1.0, 1.0),
-    (1.0, -1.0),
-    (-1.0, 1.0),
-    (-1.0, -1.0),
-)
+DISTANCES_D = np.array([5.0, 8.0, 12.0, 17.0, 24.0, 33.0, 44.0, 58.0, 75.0, 95.0])
+RIGHT_R = [1, -1, 1, 1, -1, -1, 0, 0, 0.5, -0.5, 0.5, -0.5, 1, 1, -1, -1]
+UP_R = [0, 0, 0.6, -0.6, 0.6, -0.6, 1, -1, 1, 1, -1, -1, 1, -1, 1, -1]
 GAP = 1.5  # points left free around a label
 NEAR = 9.0  # points: a label this near its point needs no line to it,
 CLEARLY = 2.0  # points: if every other point is so much farther away
@@ -67,12 +53,11 @@ def place(
     leaders: list[np.ndarray] = []
     placed: list[Placed | None] = []
     for i, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
-        others = [other for j, other in enumerate(anchors) if j != i]
-        taken = _Taken(obstacles, labels, leaders, others, lines)
-        found = _first_free(anchor, size, bounds, taken)
-        if found is None and lines:
-            taken = _Taken(obstacles, labels, leaders, others)
-            found = _first_free(anchor, size, bounds, taken)
+        others_N2 = np.delete(np.array(anchors, dtype=np.float64), i, axis=0)
+        boxes_C4, found = _candidates(anchor, size), None
+        for avoided in (lines, ()):
+            free = _free(boxes_C4, bounds, [*obstacles, *labels, *avoided], leaders)
+            found = found or _first_clear(anchor, free, others_N2, labels, leaders)
         placed.append(found)
         if found is not None:
             labels.append(found.box)
@@ -99,120 +84,74 @@ def spread(
     return [float(m) for m in middles]
 
 
-def overlap(a: Box, b: Box) -> bool:
-    """Return whether two boxes share more than an edge."""
-    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1
+def _candidates(anchor: tuple[float, float], size: tuple[float, float]) -> np.ndarray:
+    """Return the boxes (C, 4) around an anchor that a label may take, the best ones first."""
+    half = np.array(size) / 2
+    reach_D12 = (DISTANCES_D[:, None] + half)[:, None]
+    middles_DR2 = anchor + np.array([RIGHT_R, UP_R]).T * reach_D12
+    return np.concatenate([middles_DR2 - half, middles_DR2 + half], axis=2).reshape(-1, 4)
 
 
-class _Taken:
-    """The boxes, lines and points that a label has to keep clear of."""
-
-    def __init__(
-        self,
-        obstacles: Sequence[Box],
-        labels: Sequence[Box],
-        leaders: Sequence[np.ndarray],
-        others: Sequence[tuple[float, float]],
-        lines: Sequence[Box] = (),
-    ) -> None:
-        self.boxes_N4 = np.array([*obstacles, *labels], dtype=np.float64).reshape(-1, 4)
-        self.labels = labels
-        self.lines_N4 = np.array(lines, dtype=np.float64).reshape(-1, 4)
-        self.leaders = leaders
-        self.others_N2 = np.array(others, dtype=np.float64).reshape(-1, 2)
-
-    def hits(self, box: Box) -> bool:
-        """Return whether a label's box lies on something."""
-        on_box = _near(box, self.boxes_N4) or _near(box, self.lines_N4)
-        return on_box or any(_crosses(leader, box) for leader in self.leaders)
-
-    def is_nearest(self, box: Box, distance: float) -> bool:
-        """Return whether a label so far from its anchor is clearly farther from all others."""
-        x0, y0, x1, y1 = box
-        x_N, y_N = self.others_N2.T
-        away_N = np.hypot(x_N - np.clip(x_N, x0, x1), y_N - np.clip(y_N, y0, y1))
-        return bool(np.all(away_N > distance + CLEARLY))
-
-    def blocks(self, start: tuple[float, float], end: tuple[float, float]) -> bool:
-        """Return whether a leader would run over a label, another point or another leader."""
-        line = np.array([start, end])
-        if any(_lines_cross(line, leader) for leader in self.leaders):
-            return True
-        if any(_crosses(line, label) for label in self.labels):
-            return True
-        near = [p for p in self.others_N2 if np.hypot(*(p - line[0])) > POINT]
-        return any(_distance(p, line) < POINT for p in near)
+def _free(
+    boxes_C4: np.ndarray, bounds: Box, taken: Sequence[Box], leaders: Sequence[np.ndarray]
+) -> Iterator[Box]:
+    """Yield the boxes within the bounds that lie neither on what is taken nor on a leader."""
+    low_C2, high_C2 = boxes_C4[:, :2], boxes_C4[:, 2:]
+    inside_C = ((low_C2 >= bounds[:2]) & (high_C2 <= bounds[2:])).all(1)
+    taken_N4 = np.array(taken, dtype=np.float64).reshape(-1, 4)
+    below_CN2 = taken_N4[:, :2] < high_C2[:, None] + GAP
+    above_CN2 = taken_N4[:, 2:] > low_C2[:, None] - GAP
+    hit_C = np.any((below_CN2 & above_CN2).all(2), axis=1)
+    for box in map(Box._make, boxes_C4[inside_C & ~hit_C].tolist()):
+        if not any(_crosses(leader, box) for leader in leaders):
+            yield box
 
 
-def _first_free(
-    anchor: tuple[float, float], size: tuple[float, float], bounds: Box, taken: _Taken
+def _first_clear(
+    anchor: tuple[float, float],
+    free: Iterator[Box],
+    others_N2: np.ndarray,
+    labels: Sequence[Box],
+    leaders: Sequence[np.ndarray],
 ) -> Placed | None:
-    """Return the first free candidate that needs no leader, else the first that does."""
+    """Return the first free box that needs no leader, else the first that does."""
     with_leader = None
-    for box in _candidates(anchor, size):
-        if not _inside(box, bounds) or taken.hits(box):
-            continue
-        end = _nearest(box, anchor)
-        distance = float(np.hypot(end[0] - anchor[0], end[1] - anchor[1]))
-        if distance <= NEAR and taken.is_nearest(box, distance):
+    for box in free:
+        end = (min(max(anchor[0], box.x0), box.x1), min(max(anchor[1], box.y0), box.y1))
+        line = np.array([anchor, end])
+        distance = float(np.hypot(*(line[1] - line[0])))
+        away_N = np.hypot(*(others_N2 - np.clip(others_N2, box[:2], box[2:])).T)
+        if distance <= NEAR and np.all(away_N > distance + CLEARLY):
             return Placed(box, None)
-        if with_leader is None and not taken.blocks(anchor, end):
+        if with_leader is None and not _blocked(line, others_N2, labels, leaders):
             with_leader = Placed(box, end)
         if with_leader is not None and distance > NEAR:
             break
     return with_leader
 
 
-def _candidates(anchor: tuple[float, float], size: tuple[float, float]) -> Iterator[Box]:
-    (x, y), (width, height) = anchor, size
-    for distance in DISTANCES:
-        for right, up in DIRECTIONS:
-            middle_x = x + right * (distance + width / 2)
-            middle_y = y + up * (distance + height / 2)
-            x0, y0 = middle_x - width / 2, middle_y - height / 2
-            yield Box(x0, y0, middle_x + width / 2, middle_y + height / 2)
-
-
-def _inside(box: Box, bounds: Box) -> bool:
-    across = bounds.x0 <= box.x0 and box.x1 <= bounds.x1
-    return across and bounds.y0 <= box.y0 and box.y1 <= bounds.y1
-
-
-def _near(box: Box, taken_N4: np.ndarray) -> bool:
-    x0, y0, x1, y1 = taken_N4.T
-    across = (x0 < box.x1 + GAP) & (x1 > box.x0 - GAP)
-    return bool(np.any(across & (y0 < box.y1 + GAP) & (y1 > box.y0 - GAP)))
-
-
-def _nearest(box: Box, point: tuple[float, float]) -> tuple[float, float]:
-    """Return the point of a box that is nearest to a point."""
-    return min(max(point[0], box.x0), box.x1), min(max(point[1], box.y0), box.y1)
+def _blocked(
+    line: np.ndarray, others_N2: np.ndarray, labels: Sequence[Box], leaders: Sequence[np.ndarray]
+) -> bool:
+    """Return whether a leader would run over a label, another point or another leader."""
+    start, along = line[0], line[1] - line[0]
+    from_start_N2 = others_N2 - start
+    share_N = np.clip(from_start_N2 @ along / (along @ along), 0, 1)
+    away_N = np.hypot(*(share_N[:, None] * along - from_start_N2).T)
+    on_point = np.any((away_N < POINT) & (np.hypot(*from_start_N2.T) > POINT))
+    on_leader = any(_lines_cross(line, leader) for leader in leaders)
+    return bool(on_point) or on_leader or any(_crosses(line, label) for label in labels)
 
 
 def _crosses(line: np.ndarray, box: Box) -> bool:
-    """Return whether a line from line[0] to line[1] meets a box (Liang and Barsky's clipping)."""
-    start, along = line[0], line[1] - line[0]
-    enter, leave = 0.0, 1.0
-    for axis, (low, high) in enumerate(((box.x0, box.x1), (box.y0, box.y1))):
-        if along[axis] == 0:
-            if not low < start[axis] < high:
-                return False
-            continue
-        a, b = sorted(((low - start[axis]) / along[axis], (high - start[axis]) / along[axis]))
-        enter, leave = max(enter, a), min(leave, b)
-    return enter < leave
-
-
-def _distance(point: np.ndarray, line: np.ndarray) -> float:
-    """Return the distance of a point from a line that ends at line[0] and line[1]."""
-    along = line[1] - line[0]
-    share = np.clip((point - line[0]) @ along / (along @ along), 0, 1)
-    return float(np.hypot(*(line[0] + share * along - point)))
+    """Return whether a line from line[0] to line[1] runs into a box."""
+    return bool(Path(line).intersects_bbox(Bbox.from_extents(*box), filled=False))
 
 
 def _lines_cross(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two lines cross; ones that only touch, as at a common anchor, do not."""
+
     def side(line: np.ndarray, point: np.ndarray) -> float:
-        d, e = line[1] - line[0], point - line[0]
-        return float(d[0] * e[1] - d[1] * e[0])
+        return float(np.linalg.det([line[1] - line[0], point - line[0]]))
 
     return side(a, b[0]) * side(a, b[1]) < 0 and side(b, a[0]) * side(b, a[1]) < 0

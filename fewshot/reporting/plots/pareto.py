@@ -1,6 +1,7 @@
 """Test accuracy against training time, with the Pareto front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,29 +10,21 @@ from matplotlib.lines import Line2D
 from fewshot.reporting.plots.figure_data import FigureData
 from fewshot.reporting.plots.labels import Box, Placed, place
 from fewshot.reporting.plots.points import (
+    DAGGER,
     Point,
+    either,
+    elsewhere,
     main_machine,
     may_lead,
     pareto_front,
-    protocol_groups,
+    protocol_words_of,
 )
 from fewshot.reporting.plots.scales import column_title, percent_limits, time_scale
-from fewshot.reporting.plots.style import (
-    GREY,
-    MARKERS,
-    PALETTE,
-    Page,
-    draw_key,
-    draw_page,
-    key_lines,
-    shown_name,
-    text_size,
-)
+from fewshot.reporting.plots.style import GREY, Mark, draw_page, marks_of, shown_name, text_size
 from fewshot.results.protocol import PROTOCOL
 
 PANEL = 3.0  # inches
 MARKER = 4.5  # points from the middle of a marker to what may stand beside it
-ELSEWHERE = " †"
 LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
 
 
@@ -40,26 +33,25 @@ def draw(facts: FigureData) -> Figure | str:
     timed = [point for point in facts.points if point.train_s]
     if not timed:
         return "no trained row"
-    groups, words, keys = protocol_groups(timed)
-    machine = main_machine([point.machine for point in timed])
-    group_of = {(p.place, p.column): group for p, group in zip(timed, groups, strict=True)}
+    words, keys = protocol_words_of(timed)
+    marks, machine = marks_of(words), main_machine([point.machine for point in timed])
+    mark_of = {(p.place, p.column): marks[said] for p, said in zip(timed, words, strict=True)}
     columns = [column for column in facts.columns if any(p.column == column for p in timed)]
-    handles = [_handle(group, text) for group, text in enumerate(words)]
-    page = Page((PANEL,) * len(columns), columns=1, key_lines=key_lines(words) if keys else 0)
+    key = [
+        Line2D([], [], linestyle="none", marker=mark.marker, color=mark.color, label=said)
+        for said, mark in (marks.items() if keys else ())
+    ]
     caption = _caption(facts, timed, machine, keys)
-    figure, panels = draw_page(page, caption)
+    figure, panels = draw_page(caption, [PANEL] * len(columns), key=key)
     for (axes,), column in zip(panels, columns, strict=True):
-        _panel(axes, column, facts.of_column(column), group_of, machine)
-    if keys:
-        draw_key(figure, page, caption, handles)
+        _panel(axes, facts.of_column(column), mark_of, machine)
     return figure
 
 
 def _panel(
     axes: Axes,
-    column: str,
     points: Sequence[Point],
-    group_of: dict[tuple[int, str], int],
+    mark_of: Mapping[tuple[int, str], Mark],
     machine: str | None,
 ) -> None:
     timed = [point for point in points if point.train_s]
@@ -69,16 +61,17 @@ def _panel(
     lows, highs = zip(*(_ends(point) for point in timed), strict=True)
     percent_limits(axes, min(lows), max(highs))
     for point in timed:
-        _draw_point(axes, point, group_of[point.place, column])
+        _draw_point(axes, point, mark_of[point.place, point.column])
     leading = [point for point in timed if may_lead(point, machine)]
     accuracies = [point.interval.mean for point in leading]
     front = [leading[i] for i in pareto_front([p.seconds for p in leading], accuracies)]
     _draw_front(axes, front)
     floor = _draw_floor(axes, [point for point in points if not point.train_s])
     ordered = [*front[::-1], *(point for point in timed if point not in front)]
-    named = _draw_labels(axes, ordered, front, floor, machine)
+    texts = [shown_name(p.name) + (DAGGER if p.machine != machine else "") for p in ordered]
+    named = _draw_labels(axes, ordered, texts, floor, _front_boxes(axes, front))
     partly = f" ({named} of {len(timed)} points have room for their names)"
-    axes.set_title(column_title(column) + (partly if named < len(timed) else ""))
+    axes.set_title(column_title(points[0].column) + (partly if named < len(timed) else ""))
 
 
 def _ends(point: Point) -> tuple[float, float]:
@@ -87,7 +80,7 @@ def _ends(point: Point) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def _draw_point(axes: Axes, point: Point, group: int) -> None:
+def _draw_point(axes: Axes, point: Point, mark: Mark) -> None:
     mean, half = point.percent
     left, right = point.seconds - min(point.train_s), max(point.train_s) - point.seconds
     axes.errorbar(
@@ -95,8 +88,8 @@ def _draw_point(axes: Axes, point: Point, group: int) -> None:
         [mean],
         yerr=[[half], [half]],
         xerr=[[left], [right]] if len(point.train_s) > 1 else None,
-        marker=MARKERS[group % len(MARKERS)],
-        color=PALETTE[group % len(PALETTE)],
+        marker=mark.marker,
+        color=mark.color,
         elinewidth=1.0,
         capsize=2.0,
         zorder=3,
@@ -131,33 +124,23 @@ def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
         ha="right",
         va="bottom",
     )
-    box = text.get_window_extent()
-    return [Box(box.x0, box.y0, box.x1, box.y1)]
+    return [Box(*text.get_window_extent().extents)]
 
 
 def _draw_labels(
     axes: Axes,
     points: Sequence[Point],
-    front: Sequence[Point],
+    texts: Sequence[str],
     floor: Sequence[Box],
-    machine: str | None,
+    lines: Sequence[Box],
 ) -> int:
     """Draw the names of points, the first ones first; return how many have found room."""
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    texts = [
-        shown_name(point.name) + (ELSEWHERE if point.machine != machine else "") for point in points
-    ]
     anchors = [_at(axes, point.seconds, point.percent[0]) for point in points]
-    sizes = [text_size(figure, text) for text in texts]
+    sizes = [text_size(text) for text in texts]
     frame = axes.get_window_extent()
-    placed = place(
-        anchors,
-        sizes,
-        Box(frame.x0 + 2, frame.y0 + 2, frame.x1, frame.y1 + 8),
-        [*floor, *(_box(axes, point) for point in points)],
-        _front_boxes(axes, front),
-    )
+    bounds = Box(frame.x0 + 2, frame.y0 + 2, frame.x1, frame.y1 + 8)
+    obstacles = [*floor, *(_box(axes, point) for point in points)]
+    placed = place(anchors, sizes, bounds, obstacles, lines)
     for point, text, anchor, found in zip(points, texts, anchors, placed, strict=True):
         if found is not None:
             _write(axes, point, text, anchor, found)
@@ -183,57 +166,34 @@ def _box(axes: Axes, point: Point) -> Box:
     """Return the box of a point's marker and error bars."""
     low, high = _ends(point)
     x, y = _at(axes, point.seconds, point.percent[0])
-    left, right = _at(axes, min(point.train_s), low), _at(axes, max(point.train_s), high)
+    left, bottom = _at(axes, min(point.train_s), low)
+    right, top = _at(axes, max(point.train_s), high)
     return Box(
-        min(x - MARKER, left[0]),
-        min(y - MARKER, left[1]),
-        max(x + MARKER, right[0]),
-        max(y + MARKER, right[1]),
+        min(x - MARKER, left), min(y - MARKER, bottom), max(x + MARKER, right), max(y + MARKER, top)
     )
 
 
 def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
     """Return the steps of the front as thin boxes."""
     corners = [_at(axes, point.seconds, point.percent[0]) for point in front]
-    ends = [*corners[1:], (axes.get_window_extent().x1, corners[-1][1])] if corners else []
-    flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in zip(corners, ends, strict=True)]
-    steep = [Box(x1, y0, x1, y1) for (_, y0), (x1, y1) in zip(corners, ends, strict=True)]
-    return flat + steep
-
-
-def _handle(group: int, text: str) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle="none",
-        marker=MARKERS[group % len(MARKERS)],
-        color=PALETTE[group % len(PALETTE)],
-        label=text,
-    )
+    corners += [(axes.get_window_extent().x1, y) for _, y in corners[-1:]]
+    steps = list(pairwise(corners))
+    flat = [Box(x0, y, x1, y) for (x0, y), (x1, _) in steps]
+    return flat + [Box(x, y0, x, y1) for (_, y0), (x, y1) in steps]
 
 
 def _caption(
     facts: FigureData, timed: Sequence[Point], machine: str | None, keys: Sequence[str]
 ) -> str:
-    episodes = sorted({len(point.score.accuracy_E) for point in timed})
-    sentences = [
+    others = elsewhere((point.machine for point in timed), machine)
+    elsewhere_left_out = f", or were not timed on {machine}" if others else ""
+    protocols = f" Markers tell protocols apart ({', '.join(PROTOCOL[key] for key in keys)})."
+    several = " Several seeds: mean time, and bars from the fastest to the slowest."
+    return (
         f"{facts.dataset}: accuracy on test classes against the time to train. Bars: 95 % interval "
-        f"over {' or '.join(f'{n:,}' for n in episodes)} test episodes, not over training seeds.",
-        "Line: Pareto front, of rows that no other row matches in both and exceeds in one; left "
-        "out of it are rows that are transductive, start from other images"
-        + (f", or were not timed on {machine}" if _elsewhere(timed, machine) else "")
-        + ".",
-    ]
-    if any(len(point.train_s) > 1 for point in timed):
-        sentences.append("Several seeds: mean time, and bars from the fastest to the slowest.")
-    if keys:
-        sentences.append(
-            f"Markers tell protocols apart ({', '.join(PROTOCOL[key] for key in keys)})."
-        )
-    if others := _elsewhere(timed, machine):
-        sentences.append(f"†: timed on {'; '.join(others)}.")
-    return " ".join([*sentences, facts.source])
-
-
-def _elsewhere(timed: Sequence[Point], machine: str | None) -> list[str]:
-    return sorted({str(point.machine) for point in timed if point.machine != machine})
+        f"over {either(len(point.score.accuracy_E) for point in timed)} test episodes, not over "
+        "training seeds. Line: Pareto front, of rows that no other row matches in both and exceeds "
+        "in one; left out of it are rows that are transductive, start from other images"
+        f"{elsewhere_left_out}.{several if any(len(p.train_s) > 1 for p in timed) else ''}"
+        f"{protocols if keys else ''}{others} {facts.source}"
+    )

@@ -5,7 +5,7 @@ Needs neither torch nor matplotlib. Axes: E episodes. Accuracies are fractions.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +15,9 @@ from fewshot.results.protocol import differing_keys, protocol_words
 from fewshot.results.rows import Score, TableRow, column_names, commits
 from fewshot.results.timing import Costs, trained_on
 from fewshot.statistics.intervals import Interval
+
+DAGGER = " †"
+"""The mark of a name whose times were taken on another machine than most."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +103,33 @@ def pareto_front(seconds: Sequence[float], accuracies: Sequence[float]) -> list[
     >>> pareto_front([10, 20, 30], [0.5, 0.4, 0.6])
     [0, 2]
     """
-    front: list[int] = []
-    for i in sorted(range(len(seconds)), key=lambda i: (seconds[i], -accuracies[i])):
-        last = front[-1] if front else None
-        if (
-            last is None
-            or accuracies[i] > accuracies[last]
-            or (accuracies[i], seconds[i]) == (accuracies[last], seconds[last])
-        ):
-            front.append(i)
-    return front
+    pairs = list(zip(seconds, accuracies, strict=True))
+    front = [
+        i
+        for i, (time, accuracy) in enumerate(pairs)
+        if not any(t <= time and a >= accuracy and (t, a) != (time, accuracy) for t, a in pairs)
+    ]
+    return sorted(front, key=lambda i: seconds[i])
 
 
-def protocol_groups(points: Sequence[Point]) -> tuple[list[int], list[str], list[str]]:
-    """Return the number of each point's protocol, the protocols in words, and the words' keys.
+def protocol_words_of(points: Sequence[Point]) -> tuple[list[str], list[str]]:
+    """Return the protocol of each point in words, and the keys of `PROTOCOL` that they are of.
 
-    The words, and the keys of `PROTOCOL`, are those in which the protocols differ.
+    These are the keys in which the protocols differ.
     """
     keys = differing_keys([point.score.protocol for point in points])
-    words = [protocol_words(point.score.protocol, keys) for point in points]
-    distinct = list(dict.fromkeys(words))
-    return [distinct.index(w) for w in words], distinct, keys
+    return [protocol_words(point.score.protocol, keys) for point in points], keys
+
+
+def either(numbers: Iterable[int]) -> str:
+    """Return each of these numbers once, as "600 or 1,000"."""
+    return " or ".join(f"{number:,}" for number in sorted(set(numbers)))
+
+
+def elsewhere(machines: Iterable[str | None], machine: str | None, note: str = "") -> str:
+    """Return the sentence on times of other machines than this one; "" without any."""
+    others = sorted({str(other) for other in machines} - {str(machine)})
+    return f"{DAGGER}: timed on {'; '.join(others)}{note}." if others else ""
 
 
 def provenance(cells: Sequence[CellResult]) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from fewshot.reporting.plots.style import LINE, shown_name, widest
+from fewshot.results.records import Shape
 from fewshot.results.rows import dataset_in, shape_of
 
 SECOND, MINUTE, HOUR, DAY = 1.0, 60.0, 3600.0, 86400.0
@@ -31,6 +33,7 @@ POWERS = range(-3, 13)
 COUNT_TICKS = tuple(m * 10.0**p for p in POWERS for m in (1, 2, 5))
 COARSE_COUNT_TICKS = tuple(10.0**p for p in POWERS)
 TICK_ROOM = 46.0  # points of axis for one tick's label
+NAME_GAP = 0.12  # inches between a name and its lane
 
 
 def time_scale(axes: Axes, seconds: Sequence[float], pad: float = 1.15) -> None:
@@ -68,8 +71,30 @@ def percent_limits(axes: Axes, low: float, high: float) -> None:
 
 def column_title(column: str) -> str:
     """Return a column such as `cifar-fs 5w1s` in words."""
-    way, shot = shape_of(column)
-    return f"{dataset_in(column)}, {way}-way {shot}-shot"
+    return shape_title(dataset_in(column), shape_of(column))
+
+
+def shape_title(dataset: str, shape: Shape) -> str:
+    """Return a data set and an episode shape in words."""
+    return "{}, {}-way {}-shot".format(dataset, *shape)
+
+
+def names_room(names: Sequence[str]) -> float:
+    """Return the inches that the names take left of their lanes."""
+    return widest([shown_name(name) for name in names]) + NAME_GAP
+
+
+def lane_height(names: Sequence[str]) -> float:
+    """Return the inches of a lane in which each of the names has room."""
+    return LINE * max(shown_name(name).count("\n") + 1 for name in names) + 0.05
+
+
+def name_lanes(axes: Axes, names: Sequence[str], shown: bool = True) -> None:
+    """Lay out lanes 0, 1, ... from the top, with their names at the left."""
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), [shown_name(name) if shown else "" for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
 
 
 def _log_scale(

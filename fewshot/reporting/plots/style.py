@@ -8,10 +8,11 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,14 +40,12 @@ LINE = 0.145  # inches from one line of text to the next
 LINE_SPACING = 1.3  # of the font's own line height, which makes LINE
 DPI = 200
 NAME_WIDTH = 30  # characters of a name's line
+KEY_GAP, KEY_HANDLE = 1.5, 3.2  # font sizes
+TITLE, AXIS_LABEL, MARGIN = 0.28, 0.48, 0.06  # inches
 SETTINGS = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so labels are as long everywhere
     "font.size": FONT_SIZE,
     "axes.titlesize": FONT_SIZE + 1,
-    "axes.labelsize": FONT_SIZE,
-    "xtick.labelsize": FONT_SIZE,
-    "ytick.labelsize": FONT_SIZE,
-    "legend.fontsize": FONT_SIZE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
@@ -71,24 +70,11 @@ class Mark(NamedTuple):
     marker: str
     dash: Dash
 
-
-@dataclass(frozen=True)
-class Page:
-    """A figure's measures in inches: lines of panels of these heights, a key and a caption.
-
-    left, between: room for what stands left of the first panel, and of the others.
-    """
-
-    heights: tuple[float, ...]
-    columns: int
-    left: float = 0.6
-    between: float = 0.3
-    right: float = 0.22
-    key_lines: int = 0
-
-
-KEY_GAP, KEY_HANDLE = 1.5, 3.2  # font sizes
-TITLE, AXIS_LABEL, MARGIN = 0.28, 0.48, 0.06  # inches
+    @property
+    def line(self) -> dict[str, Any]:
+        """The settings of a line with markers."""
+        look = {"color": self.color, "marker": self.marker, "linestyle": self.dash}
+        return {**look, "markeredgecolor": "white"}
 
 
 @contextmanager
@@ -100,114 +86,110 @@ def fixed_style() -> Iterator[None]:
 
 def marks_of(names: Sequence[str]) -> dict[str, Mark]:
     """Return a mark for each name: marker and dash tell 24 names apart, with the colour 120."""
-    return {
-        name: Mark(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    looks = zip(cycle(PALETTE), cycle(MARKERS), cycle(DASHES), strict=False)
+    return {name: Mark(*look) for name, look in zip(dict.fromkeys(names), looks, strict=False)}
 
 
-def draw_page(page: Page, caption: str) -> tuple[Figure, list[list[Axes]]]:
-    """Return a figure with a caption at its foot, and its empty panels line by line."""
-    lines = _wrapped(caption)
+def draw_page(
+    caption: str,
+    heights: Sequence[float],
+    columns: int = 1,
+    *,
+    left: float = 0.6,
+    between: float = 0.3,
+    right: float = 0.22,
+    key: Sequence[Line2D] = (),
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of empty panels, line by line, with a key and a caption at its foot.
+
+    In inches: the height of each line of panels, and the room left of the first panel, between
+    panels, and right of the last.
+    """
+    lines, key_columns = _wrapped(caption), _key_columns(key)
+    key_lines = math.ceil(len(key) / key_columns)
     foot = MARGIN + LINE * len(lines)
-    below = foot + LINE * (page.key_lines + 0.5 * bool(page.key_lines))
-    height = below + sum(h + TITLE + AXIS_LABEL for h in page.heights)
-    figure = Figure(figsize=(PAGE_WIDTH, height), dpi=72)
-    FigureCanvasAgg(figure)
-    free = PAGE_WIDTH - page.left - page.right - page.between * (page.columns - 1)
-    width, top, panels = free / page.columns, height, []
-    for panel_height in page.heights:
+    height = foot + LINE * (key_lines + 0.5 * bool(key))
+    height += sum(h + TITLE + AXIS_LABEL for h in heights)
+    figure = blank_figure(PAGE_WIDTH, height)
+    width = (PAGE_WIDTH - left - right - between * (columns - 1)) / columns
+    top, panels = height, list[list[Axes]]()
+    for panel_height in heights:
         bottom = top - TITLE - panel_height
-        lefts = [page.left + j * (width + page.between) for j in range(page.columns)]
-        boxes = [(x, bottom, width, panel_height) for x in lefts]
-        panels.append([_panel(figure, box, height) for box in boxes])
+        lefts = [left + j * (width + between) for j in range(columns)]
+        boxes = [np.array([x, bottom, width, panel_height]) for x in lefts]
+        page = np.array([PAGE_WIDTH, height, PAGE_WIDTH, height])
+        panels.append([figure.add_axes(tuple(box / page)) for box in boxes])
         top = bottom - AXIS_LABEL
-    figure.text(
-        MARGIN / PAGE_WIDTH,
-        foot / height,
-        "\n".join(lines),
-        va="top",
-        linespacing=LINE_SPACING,
-        gid="caption",
-    )
+    at, words = (MARGIN / PAGE_WIDTH, foot / height), "\n".join(lines)
+    figure.text(*at, words, va="top", linespacing=LINE_SPACING, gid="caption")
+    if key:
+        top = MARGIN + LINE * (len(lines) + key_lines + 0.25)
+        figure.legend(
+            handles=key,
+            ncols=key_columns,
+            loc="upper left",
+            bbox_to_anchor=(MARGIN / PAGE_WIDTH, top / height),
+            frameon=False,
+            borderaxespad=0,
+            borderpad=0,
+            labelspacing=0.25,
+            columnspacing=KEY_GAP,
+            handlelength=KEY_HANDLE,
+        )
     return figure, panels
 
 
-def key_lines(labels: Sequence[str]) -> int:
-    """Return how many lines a key of these labels has."""
-    return math.ceil(len(labels) / _key_columns(labels))
-
-
-def draw_key(figure: Figure, page: Page, caption: str, handles: Sequence[Line2D]) -> None:
-    """Draw a key between the panels and the caption, in as many columns as have room."""
-    foot = MARGIN + LINE * (len(_wrapped(caption)) + page.key_lines + 0.25)
-    figure.legend(
-        handles=handles,
-        ncols=_key_columns([str(handle.get_label()) for handle in handles]),
-        loc="upper left",
-        bbox_to_anchor=(MARGIN / PAGE_WIDTH, foot / figure.get_figheight()),
-        frameon=False,
-        borderaxespad=0,
-        borderpad=0,
-        labelspacing=0.25,
-        columnspacing=KEY_GAP,
-        handlelength=KEY_HANDLE,
-    )
-
-
-def _wrapped(caption: str) -> list[str]:
-    """Return the lines of a caption, each as wide as the page in its font."""
-    figure = _empty()
-    width, space = 72 * (PAGE_WIDTH - 2 * MARGIN), _space(figure)
-    lines: list[list[str]] = [[]]
-    used = 0.0
-    for word in caption.split():
-        needed = text_size(figure, word)[0]
-        if lines[-1] and used + space + needed > width:
-            lines.append([])
-            used = 0.0
-        used += (space if lines[-1] else 0.0) + needed
-        lines[-1].append(word)
-    return [" ".join(line) for line in lines]
-
-
-def _space(figure: Figure) -> float:
-    return text_size(figure, "n n")[0] - text_size(figure, "nn")[0]
-
-
-def _empty() -> Figure:
-    figure = Figure(dpi=72)
+def blank_figure(width: float, height: float, dpi: int = 72) -> Figure:
+    """Return an empty figure of so many inches; a pixel of it is a point."""
+    figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _key_columns(labels: Sequence[str]) -> int:
-    one = widest(labels) + FONT_SIZE * (KEY_GAP + KEY_HANDLE + 1) / 72
-    return max(1, int((PAGE_WIDTH - MARGIN) / one))
+def _wrapped(caption: str) -> list[str]:
+    """Return the lines of a caption, each as wide as the page in its font."""
+    lines = [""]
+    for word in caption.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_size(longer)[0] > 72 * (PAGE_WIDTH - 2 * MARGIN):
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
-def shown_name(name: str, width: int = NAME_WIDTH) -> str:
+def _key_columns(key: Sequence[Line2D]) -> int:
+    """Return the number of columns of a key that have room beside each other."""
+    names = widest([str(handle.get_label()) for handle in key])
+    return max(
+        1, int((PAGE_WIDTH - MARGIN) / (names + FONT_SIZE * (KEY_GAP + KEY_HANDLE + 1) / 72))
+    )
+
+
+def shown_name(name: str) -> str:
     """Return `learner (label)/backbone` as lines: learner/backbone, then the label, wrapped."""
     learner, opened, rest = name.partition(" (")
     label, closed, end = rest.rpartition(")")
     if not opened or not closed:
-        return "\n".join(textwrap.wrap(name, width))
-    lines = textwrap.wrap(learner + end, width) + textwrap.wrap(label, width)
+        return "\n".join(textwrap.wrap(name, NAME_WIDTH))
+    lines = [line for part in (learner + end, label) for line in textwrap.wrap(part, NAME_WIDTH)]
     return "\n".join(lines)
 
 
-def text_size(figure: Figure, text: str) -> tuple[float, float]:
-    """Return width and height in points of a text in the figure's font size."""
-    probe = figure.text(0, 0, text)
-    box = probe.get_window_extent()
-    probe.remove()
-    return 72 * box.width / figure.dpi, 72 * box.height / figure.dpi
+def text_size(text: str) -> tuple[float, float]:
+    """Return width and height in points of a text in the usual font size."""
+    box = blank_figure(1, 1).text(0, 0, text).get_window_extent()
+    return float(box.width), float(box.height)
 
 
 def widest(texts: Sequence[str]) -> float:
-    """Return the inches of the widest of these texts."""
-    figure = _empty()
-    return max(text_size(figure, text)[0] for text in texts) / 72
+    """Return the inches of the widest of these texts; 0 without one."""
+    return max((text_size(text)[0] for text in texts), default=0.0) / 72
+
+
+def write_beside(axes: Axes, text: str, at: tuple[float, float], right: float, **look: Any) -> None:
+    """Write a text so many points to the right of a place."""
+    axes.annotate(text, at, (right, 0), textcoords="offset points", va="center_baseline", **look)
 
 
 def save(figure: Figure, path: Path, form: str) -> None:
@@ -217,10 +199,3 @@ def save(figure: Figure, path: Path, form: str) -> None:
         figure.savefig(path, format=form, dpi=DPI, metadata=FORMATS[form])
     except OSError as error:
         raise UserError(f"{path}: cannot write ({error.strerror or error})") from None
-
-
-def _panel(figure: Figure, box: tuple[float, float, float, float], height: float) -> Axes:
-    left, bottom, width, panel_height = box
-    return figure.add_axes(
-        (left / PAGE_WIDTH, bottom / height, width / PAGE_WIDTH, panel_height / height)
-    )

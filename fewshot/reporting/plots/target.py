@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fewshot.reporting.plots.curves import Curve, Reach, default_target, reach
+from fewshot.reporting.plots.curves import Reach, by_name, default_target, reach
 from fewshot.reporting.plots.figure_data import FigureData
-from fewshot.reporting.plots.lanes import lane_height, name_lanes, names_room
-from fewshot.reporting.plots.points import main_machine
-from fewshot.reporting.plots.scales import tick_words, time_unit
-from fewshot.reporting.plots.style import MISS_HATCH, PALETTE, Page, draw_page, text_size
-from fewshot.results.grouping import grouped
+from fewshot.reporting.plots.points import DAGGER, elsewhere, main_machine
+from fewshot.reporting.plots.scales import (
+    lane_height,
+    name_lanes,
+    names_room,
+    shape_title,
+    tick_words,
+    time_unit,
+)
+from fewshot.reporting.plots.style import MISS_HATCH, PALETTE, draw_page, text_size, write_beside
 
 BAR, BAR_HEIGHT = "#9db4d6", 0.62
 SIDE = 7.0  # points beside a bar's words
@@ -23,29 +28,23 @@ def draw(facts: FigureData) -> Figure | str:
     if not facts.curves:
         return "no validation curve"
     machine = main_machine([curve.machine for curve in facts.curves])
-    shapes = sorted({curve.shape for curve in facts.curves})
-    curves = [[curve for curve in facts.curves if curve.shape == shape] for shape in shapes]
-    targets = [facts.target or default_target(of_shape) for of_shape in curves]
-    found = [reach(c, target) for c, target in zip(curves, targets, strict=True)]
-    named = [[_name(r, machine) for r in reaches] for reaches in found]
-    everyone = [name for names in named for name in names]
-    page = Page(
-        heights=tuple(len(names) * lane_height(everyone) for names in named),
-        columns=1,
+    shapes = facts.by_shape
+    targets = [facts.target or default_target(curves) for curves in shapes.values()]
+    found = [reach(curves, t) for curves, t in zip(shapes.values(), targets, strict=True)]
+    names = [[r.name + (DAGGER if r.machine != machine else "") for r in rs] for rs in found]
+    everyone = [name for named in names for name in named]
+    figure, panels = draw_page(
+        _caption(facts, machine),
+        [len(named) * lane_height(everyone) for named in names],
         left=names_room(everyone),
     )
-    figure, panels = draw_page(page, _caption(facts, machine))
-    for i, (axes,) in enumerate(panels):
-        way, shot = shapes[i]
-        axes.set_title(
-            f"{facts.dataset}, {way}-way {shot}-shot: {100 * targets[i]:.1f} % in validation"
-        )
-        _panel(axes, found[i], named[i])
+    for (axes,), shape, target, reaches, named in zip(
+        panels, shapes, targets, found, names, strict=True
+    ):
+        title = shape_title(facts.dataset, shape)
+        axes.set_title(f"{title}: {100 * target:.1f} % in validation")
+        _panel(axes, reaches, named)
     return figure
-
-
-def _name(found: Reach, machine: str | None) -> str:
-    return found.name + (" †" if found.machine != machine else "")
 
 
 def _panel(axes: Axes, found: Sequence[Reach], names: Sequence[str]) -> None:
@@ -59,22 +58,21 @@ def _panel(axes: Axes, found: Sequence[Reach], names: Sequence[str]) -> None:
 
 def _longest(axes: Axes, found: Sequence[Reach]) -> float:
     """Return the seconds of the axis on which the words beside each bar have room."""
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
     width = axes.get_window_extent().width
     return max(
-        _end(reached) * width / max(1.0, width - text_size(figure, _words(reached))[0] - 2 * SIDE)
+        _end(reached) * width / max(1.0, width - text_size(_words(reached))[0] - 2 * SIDE)
         for reached in found
     )
 
 
+def _ends(found: Reach) -> list[float]:
+    """Return where the dot of each seed stands, in seconds: a miss at the end of its budget."""
+    pairs = zip(found.seconds, found.budget_s, strict=True)
+    return [seconds if math.isfinite(seconds) else budget for seconds, budget in pairs]
+
+
 def _end(found: Reach) -> float:
-    """Return where a bar and its dots end, in seconds: a miss at the end of its budget."""
-    return max(_shown(s, budget) for s, budget in zip(found.seconds, found.budget_s, strict=True))
-
-
-def _shown(seconds: float, budget_s: float) -> float:
-    return seconds if math.isfinite(seconds) else budget_s
+    return max(_ends(found))
 
 
 def _length(found: Reach) -> float:
@@ -101,10 +99,10 @@ def _bar(axes: Axes, lane: int, found: Reach, unit: float) -> None:
         zorder=2,
     )
     if len(found.seconds) > 1:
-        for seconds, budget in zip(found.seconds, found.budget_s, strict=True):
+        for seconds, end in zip(found.seconds, _ends(found), strict=True):
             hit = math.isfinite(seconds)
             axes.plot(
-                _shown(seconds, budget) / unit,
+                end / unit,
                 lane,
                 "o",
                 color=PALETTE[0],
@@ -114,9 +112,7 @@ def _bar(axes: Axes, lane: int, found: Reach, unit: float) -> None:
                 markersize=4.0 if hit else 8.0,
                 zorder=4 if hit else 3,
             )
-    at = (_end(found) / unit, lane)
-    offset = (SIDE, 0)
-    axes.annotate(_words(found), at, offset, textcoords="offset points", va="center_baseline")
+    write_beside(axes, _words(found), (_end(found) / unit, lane), SIDE)
 
 
 def _caption(facts: FigureData, machine: str | None) -> str:
@@ -126,20 +122,12 @@ def _caption(facts: FigureData, machine: str | None) -> str:
             "the best validation accuracy of the weakest trained learner here (smallest over "
             "names; median over seeds)."
         )
-    sentences = [
+    seeds = [len(s) for curves in facts.by_shape.values() for s in by_name(curves).values()]
+    several = " Bars: median over seeds, a miss counting as never; dots: seeds, open ones missed."
+    machines = [curve.machine for curve in facts.curves]
+    others = elsewhere(machines, machine, ", not to be compared with the others")
+    return (
         f"{facts.dataset}: training time until a validation first met the target, {rule} Time goes "
-        "on between validations, so it is an upper bound."
-    ]
-    if any(r > 1 for r in _seeds(facts.curves)):
-        sentences.append(
-            "Bars: median over seeds, a miss counting as never; dots: seeds, open ones missed."
-        )
-    sentences.append("Hatched, open: not reached by the end of the training.")
-    others = sorted({c.machine for c in facts.curves if c.machine != machine})
-    if others:
-        sentences.append(f"†: timed on {'; '.join(others)}, not to be compared with the others.")
-    return " ".join([*sentences, facts.source])
-
-
-def _seeds(curves: Sequence[Curve]) -> list[int]:
-    return [len(seeds) for seeds in grouped(curves, lambda c: (c.name, c.shape)).values()]
+        f"on between validations, so it is an upper bound.{several if max(seeds) > 1 else ''} "
+        f"Hatched, open: not reached by the end of the training.{others} {facts.source}"
+    )

@@ -8,9 +8,14 @@ from matplotlib.lines import Line2D
 
 from fewshot.reporting.plots.curves import Curve, Spent, band, by_name
 from fewshot.reporting.plots.figure_data import FigureData
-from fewshot.reporting.plots.points import main_machine
-from fewshot.reporting.plots.scales import percent_limits, thousands_scale, time_scale
-from fewshot.reporting.plots.style import Page, draw_key, draw_page, key_lines, shown_name
+from fewshot.reporting.plots.points import DAGGER, either, elsewhere, main_machine
+from fewshot.reporting.plots.scales import (
+    percent_limits,
+    shape_title,
+    thousands_scale,
+    time_scale,
+)
+from fewshot.reporting.plots.style import draw_page, shown_name
 
 PANEL = 3.0  # inches
 SHADE = 0.18
@@ -20,22 +25,18 @@ def draw(facts: FigureData) -> Figure | str:
     """Return the figure, or in words why there is none."""
     if not facts.curves:
         return "no validation curve"
-    shapes = sorted({curve.shape for curve in facts.curves})
-    machine = main_machine([curve.machine for curve in facts.curves])
-    named = by_name(facts.curves)
-    names = sorted(named, key=lambda name: -_last(named[name]))
-    handles = [_handle(facts, name, named[name][0].machine != machine) for name in names]
-    page = Page(
-        heights=(PANEL,) * len(shapes),
-        columns=2,
-        between=0.25,
-        key_lines=key_lines([str(handle.get_label()) for handle in handles]),
-    )
-    caption = _caption(facts, machine)
-    figure, panels = draw_page(page, caption)
-    for axes, shape in zip(panels, shapes, strict=True):
-        _panels(axes, facts, shape)
-    draw_key(figure, page, caption, handles)
+    named, shapes = by_name(facts.curves), facts.by_shape
+    machines = [curve.machine for curve in facts.curves]
+    machine = main_machine(machines)
+    key = [
+        _handle(facts, name, named[name][0].machine != machine)
+        for name in sorted(named, key=lambda name: -_last(named[name]))
+    ]
+    caption = _caption(facts, elsewhere(machines, machine))
+    figure, panels = draw_page(caption, [PANEL] * len(shapes), 2, between=0.25, key=key)
+    for axes, (shape, curves) in zip(panels, shapes.items(), strict=True):
+        axes[0].set_title(shape_title(facts.dataset, shape))
+        _panels(axes, facts, curves)
     return figure
 
 
@@ -43,10 +44,8 @@ def _last(seeds: Sequence[Curve]) -> float:
     return max(float(curve.accuracy_V[-1]) for curve in seeds)
 
 
-def _panels(panels: Sequence[Axes], facts: FigureData, shape: tuple[int, int]) -> None:
+def _panels(panels: Sequence[Axes], facts: FigureData, curves: Sequence[Curve]) -> None:
     over_time, over_images = panels
-    curves = [curve for curve in facts.curves if curve.shape == shape]
-    over_time.set_title(f"{facts.dataset}, {shape[0]}-way {shape[1]}-shot")
     over_time.set_ylabel("validation accuracy (%)")
     over_time.set_xlabel("training time, wall clock (s, min, h; log scale)")
     over_images.set_xlabel("images seen (thousands; log scale)")
@@ -64,41 +63,28 @@ def _panels(panels: Sequence[Axes], facts: FigureData, shape: tuple[int, int]) -
 def _draw(
     axes: Axes, facts: FigureData, name: str, seeds: Sequence[Curve], over: Spent, unit: float
 ) -> None:
-    mark = facts.marks[name]
-    found = band(seeds, over)
-    axes.plot(
-        unit * found.x_G,
-        100 * found.mean_G,
-        color=mark.color,
-        marker=mark.marker,
-        linestyle=mark.dash,
-        markeredgecolor="white",
-    )
+    mark, found = facts.marks[name], band(seeds, over)
+    axes.plot(unit * found.x_G, 100 * found.mean_G, **mark.line)
     if len(seeds) > 1:
         low, high = 100 * found.low_G, 100 * found.high_G
         axes.fill_between(unit * found.x_G, low, high, color=mark.color, alpha=SHADE, linewidth=0)
 
 
-def _handle(facts: FigureData, name: str, elsewhere: bool) -> Line2D:
-    mark = facts.marks[name]
-    label = shown_name(name).replace("\n", ", ") + (" †" if elsewhere else "")
-    line = Line2D([], [], color=mark.color, marker=mark.marker, linestyle=mark.dash, label=label)
-    line.set_markeredgecolor("white")
-    return line
+def _handle(facts: FigureData, name: str, is_elsewhere: bool) -> Line2D:
+    label = shown_name(name).replace("\n", ", ") + (DAGGER if is_elsewhere else "")
+    return Line2D([], [], **facts.marks[name].line, label=label)
 
 
-def _caption(facts: FigureData, machine: str | None) -> str:
-    seeds = {len(seeds) for seeds in by_name(facts.curves).values()}
+def _caption(facts: FigureData, others: str) -> str:
+    seeds = [len(seeds) for seeds in by_name(facts.curves).values()]
     spread = "One training seed each: no band."
     if max(seeds) > 1:
         spread = (
-            f"{' or '.join(map(str, sorted(seeds)))} training seeds: lines are means, linear "
-            "between validations, bands from the lowest seed to the highest."
+            f"{either(seeds)} training seeds: lines are means, linear between validations, bands "
+            "from the lowest seed to the highest."
         )
-    others = sorted({curve.machine for curve in facts.curves} - {machine})
-    elsewhere = f" †: timed on {'; '.join(others)}." if others else ""
     return (
         f"{facts.dataset}: accuracy on validation classes during training, a marker for each "
         f"validation; time does not count the validations themselves. {spread} Names in the order "
-        f"of their last accuracy.{elsewhere} {facts.source}"
+        f"of their last accuracy.{others} {facts.source}"
     )

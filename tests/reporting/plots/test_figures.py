@@ -10,6 +10,7 @@ from itertools import combinations
 import matplotlib as mpl
 import numpy as np
 import pytest
+from helpers.boxes import overlap
 from helpers.cell_folders import on_disk, trained
 from helpers.cells import altered, made_cell
 from helpers.paths import ROOT
@@ -20,7 +21,7 @@ from fewshot.errors import UserError
 from fewshot.reporting.plots import FIGURES, draw_figures, forest
 from fewshot.reporting.plots.distribution import shares
 from fewshot.reporting.plots.figure_data import figure_data_of
-from fewshot.reporting.plots.labels import Box, overlap
+from fewshot.reporting.plots.labels import Box
 from fewshot.reporting.plots.style import MISS_HATCH, fixed_style
 from fewshot.results.files import read_cells
 from fewshot.statistics.intervals import mean_ci95

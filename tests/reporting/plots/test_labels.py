@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.boxes import overlap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot.reporting.plots.labels import GAP, NEAR, Box, overlap, place, spread
+from fewshot.reporting.plots.labels import GAP, NEAR, Box, place, spread
 
 BOUNDS = Box(0, 0, 400, 200)
 POINTS = st.lists(

@@ -11,7 +11,7 @@ from fewshot.reporting.plots.points import (
     may_lead,
     pareto_front,
     points_of,
-    protocol_groups,
+    protocol_words_of,
     provenance,
 )
 from fewshot.results.rows import table_rows
@@ -91,15 +91,14 @@ def test_the_machine_is_where_the_training_ran_not_where_it_was_scored():
 
 def test_protocols_are_told_apart_by_what_differs_alone():
     found = points(made_cell("a"), made_cell("b", batch_norm="support"), made_cell("c"))
-    groups, words, keys = protocol_groups(found)
+    words, keys = protocol_words_of(found)
     assert keys == ["batch_norm"]
-    assert words == ["batch norm running", "batch norm support"]
-    assert {p.name: words[g] for p, g in zip(found, groups, strict=True)} == {
-        "a/conv4": words[0],
-        "b/conv4": words[1],
-        "c/conv4": words[0],
+    assert {p.name: said for p, said in zip(found, words, strict=True)} == {
+        "a/conv4": "batch norm running",
+        "b/conv4": "batch norm support",
+        "c/conv4": "batch norm running",
     }
-    assert protocol_groups(found[:1])[2] == []
+    assert protocol_words_of(found[:1])[1] == []
 
 
 def test_the_source_names_each_machine_and_commit_once():

@@ -12,7 +12,6 @@ from fewshot.reporting.plots.style import (
     MARGIN,
     PAGE_WIDTH,
     PALETTE,
-    Page,
     draw_page,
     fixed_style,
     marks_of,
@@ -107,7 +106,7 @@ def test_lines_of_names_are_short_whatever_the_name(name):
 def test_captions_stay_on_the_page():
     with fixed_style():
         for word in ("WWWWWW", "iii", "commit", "a" * 40):
-            figure, _ = draw_page(Page((1.0,), 1), " ".join([word] * 60))
+            figure, _ = draw_page(" ".join([word] * 60), [1.0])
             (caption,) = figure.texts
             box = caption.get_window_extent()
             assert box.x0 >= 72 * MARGIN - 0.5
