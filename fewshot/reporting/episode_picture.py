@@ -5,6 +5,7 @@ They are the very episodes that learners meet: a function of (split, seed, numbe
 Axes: see `fewshot.episodes.sampling`; M queries of a class; H W C image.
 """
 
+import math
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -14,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -27,6 +27,7 @@ from fewshot.reporting.plots.style import (
     FORMATS,
     GREY,
     LINE,
+    blank_figure,
     fixed_style,
     save,
     widest,
@@ -62,14 +63,9 @@ def class_images(episode: Episode, source: EpisodeSource) -> list[ClassImages]:
     for label, class_id in enumerate(episode.class_ids_N):
         start = source.class_starts[class_id]
         queries_M = np.flatnonzero(episode.query_y_Q == label)
-        out.append(
-            ClassImages(
-                source.class_names[class_id],
-                source.images_IHWC[start + episode.support_NK[label]],
-                source.images_IHWC[start + episode.query_Q[queries_M]],
-                queries_M,
-            )
-        )
+        support_KHWC = source.images_IHWC[start + episode.support_NK[label]]
+        query_MHWC = source.images_IHWC[start + episode.query_Q[queries_M]]
+        out.append(ClassImages(source.class_names[class_id], support_KHWC, query_MHWC, queries_M))
     return out
 
 
@@ -86,28 +82,27 @@ def write_episodes(
         endings = ", ".join(f".{known}" for known in FORMATS)
         raise UserError(f"{out}: unknown format, a picture's name ends in one of {endings}")
     source.check_shape(shape)
-    _refuse_high(source, shape, count)
-    drawn = [draw_episode(seed, source.split, i, source.class_sizes, shape) for i in range(count)]
-    heading = f"{source.dataset}, {source.split} split, seed {seed}"
-    with fixed_style(), warnings.catch_warnings():
-        # A class may be named in characters that the font lacks: boxes stand for them.
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        titles = [f"{heading}: episode {number}" for number in range(count)]
-        save(_draw([class_images(e, source) for e in drawn], titles), out, form)
-
-
-def _refuse_high(source: EpisodeSource, shape: EpisodeShape, count: int) -> None:
-    lines = max(_lines(shape.n_shot, SUPPORT_IN_LINE), _lines(shape.n_query, QUERY_IN_LINE))
-    class_px = lines * (_tile_px(source.image_size) + GAP) + CLASS_GAP
+    class_px = _images_px(shape, _tile_px(source.image_size)) + CLASS_GAP
     if (height := count * (HEAD_PX + shape.n_way * class_px + SPACE)) > MOST_PX:
         raise UserError(
             f"{count} episodes of {shape.n_way} classes make a picture {height:,} pixels high, "
             f"more than {MOST_PX:,}: ask for fewer"
         )
+    drawn = [draw_episode(seed, source.split, i, source.class_sizes, shape) for i in range(count)]
+    episodes = [class_images(episode, source) for episode in drawn]
+    heading = f"{source.dataset}, {source.split} split, seed {seed}"
+    titles = [f"{heading}: episode {number}" for number in range(count)]
+    with fixed_style(), warnings.catch_warnings():
+        # A class may be named in characters that the font lacks: boxes stand for them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        layout = _layout(episodes, titles, shape, _tile_px(source.image_size))
+        save(_draw(episodes, titles, layout), out, form)
 
 
-def _lines(images: int, in_line: int) -> int:
-    return -(-images // in_line)
+def _images_px(shape: EpisodeShape, tile: int) -> int:
+    """Return the height of the images of a class, of which support or queries have more lines."""
+    lines = max(shape.n_shot / SUPPORT_IN_LINE, shape.n_query / QUERY_IN_LINE)
+    return math.ceil(lines) * (tile + GAP)
 
 
 def _tile_px(image_px: int) -> int:
@@ -117,67 +112,59 @@ def _tile_px(image_px: int) -> int:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Measures in pixels: edge of an image, where support and queries begin, and the width."""
+    """Measures in pixels: an image's edge, the height of a class's images, the left ends of
+    support and queries, and the width of the picture.
+    """
 
     tile: int
+    images: int
     support: int
     query: int
     width: int
 
     def height(self, images: ClassImages) -> int:
         """Return the height of a class: of its images, or of its name where that has more lines."""
-        lines = max(
-            _lines(len(images.support_KHWC), SUPPORT_IN_LINE),
-            _lines(len(images.query_MHWC), QUERY_IN_LINE),
-        )
-        named = len(_name_lines(images.name)) * LINE_PX
-        return max(lines * (self.tile + GAP), named) + CLASS_GAP
+        return max(self.images, len(_name_lines(images.name)) * LINE_PX) + CLASS_GAP
 
 
-def _layout(episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str]) -> _Layout:
-    images = episodes[0][0]
-    tile = _tile_px(images.support_KHWC.shape[1])
+def _layout(
+    episodes: Sequence[Sequence[ClassImages]],
+    titles: Sequence[str],
+    shape: EpisodeShape,
+    tile: int,
+) -> _Layout:
     names = [line for classes in episodes for c in classes for line in _name_lines(c.name)]
     support = MARGIN + round(widest(names) * DPI) + SPACE // 2
-    n_support = min(len(images.support_KHWC), SUPPORT_IN_LINE)
-    n_query = min(len(images.query_MHWC), QUERY_IN_LINE)
-    query = support + n_support * (tile + GAP) + SPACE
+    query = support + min(shape.n_shot, SUPPORT_IN_LINE) * (tile + GAP) + SPACE
     titled = round(widest(titles) * DPI * TITLE_SIZE / FONT_SIZE)
-    width = max(query + n_query * (tile + GAP), MARGIN + titled) + MARGIN
-    return _Layout(tile, support, query, width)
+    right = query + min(shape.n_query, QUERY_IN_LINE) * (tile + GAP)
+    width = max(right, MARGIN + titled) + MARGIN
+    return _Layout(tile, _images_px(shape, tile), support, query, width)
 
 
 def _name_lines(name: str) -> list[str]:
     return textwrap.wrap(name, NAME_WIDTH) or [""]
 
 
-def _draw(episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str]) -> Figure:
-    layout = _layout(episodes, titles)
+def _draw(
+    episodes: Sequence[Sequence[ClassImages]], titles: Sequence[str], layout: _Layout
+) -> Figure:
     heights = [HEAD_PX + sum(map(layout.height, classes)) + SPACE for classes in episodes]
-    canvas_HWC = np.full((MARGIN + sum(heights), layout.width, 3), 255, np.uint8)
-    figure, axes = _empty(canvas_HWC.shape[0], layout.width)
+    width, height = layout.width, MARGIN + sum(heights)
+    canvas_HWC = np.full((height, width, 3), 255, np.uint8)
+    figure = blank_figure(width / DPI, height / DPI, DPI)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    axes.set_axis_off()
     top = MARGIN
-    for classes, title, height in zip(episodes, titles, heights, strict=True):
+    for classes, title, episode_height in zip(episodes, titles, heights, strict=True):
         axes.text(MARGIN, top, title, size=TITLE_SIZE, va="top", gid="title")
         for left, words in ((layout.support, "support"), (layout.query, "queries")):
             axes.text(left, top + HEAD_PX - GAP, words, va="bottom", color=GREY, gid="kind")
         _draw_classes(classes, canvas_HWC, axes, layout, top + HEAD_PX)
-        top += height
+        top += episode_height
     # One image for all pixels: exactly as they are, in every format.
-    axes.imshow(
-        canvas_HWC, interpolation="none", extent=(0, layout.width, len(canvas_HWC), 0), zorder=0
-    )
+    axes.imshow(canvas_HWC, interpolation="none", extent=(0, width, height, 0), zorder=0)
     return figure
-
-
-def _empty(height: int, width: int) -> tuple[Figure, Axes]:
-    """Return a figure of so many pixels at `DPI`, and axes that count them from the top."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-    axes.set_autoscale_on(False)
-    return figure, axes
 
 
 def _draw_classes(

@@ -100,28 +100,23 @@ class Grid:
 
         names: the number of columns that hold names, before those that hold numbers.
         """
-        n, body = len(self.header), list[str]()
-        escaped = [[_latex_escape(text) for text in line] for line in self.lines]
-        for i, line in enumerate(self._marked(escaped, r"\textbf{", "}")):
-            if i in self.groups:
-                heading = _latex_escape(self.groups[i])
-                body += [*([r"\midrule"] if i else [])]
-                body += [rf"\multicolumn{{{n}}}{{l}}{{\emph{{{heading}}}}} \\"]
-            body.append(_latex_line(line))
-        lines = [
+        n, footer = len(self.header), _latex_escape(self.footer)
+        out = [
             r"% needs \usepackage{booktabs}",
             rf"\begin{{tabular}}{{{names * 'l'}{'r' * (n - names)}}}",
             r"\toprule",
             _latex_line([_latex_escape(name) for name in self.header]),
             r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-            r"\medskip",
-            rf"{{\footnotesize\raggedright {_latex_escape(self.footer)}\par}}",
         ]
-        return "\n".join(lines) + "\n"
+        escaped = [[_latex_escape(text) for text in line] for line in self.lines]
+        for i, line in enumerate(self._marked(escaped, r"\textbf{", "}")):
+            if i in self.groups:
+                heading = _latex_escape(self.groups[i])
+                out += [r"\midrule"] if i else []
+                out.append(rf"\multicolumn{{{n}}}{{l}}{{\emph{{{heading}}}}} \\")
+            out.append(_latex_line(line))
+        out += [r"\bottomrule", r"\end{tabular}", "", r"\medskip"]
+        return "\n".join([*out, rf"{{\footnotesize\raggedright {footer}\par}}"]) + "\n"
 
     def _marked(
         self, lines: Sequence[Sequence[str]], before: str, after: str

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from fewshot.results.rows import TableRow
 
@@ -37,6 +37,15 @@ def published_numbers() -> tuple[Published, ...]:
     return tuple(number for entry in tomllib.loads(text)["number"] for number in _numbers(entry))
 
 
+def _numbers(entry: dict[str, Any]) -> Iterator[Published]:
+    common = {"note": "", **entry}
+    assert common["trust"] in get_args(Trust), common["trust"]
+    for dataset, shapes in common.pop("accuracy").items():
+        for shape, (percent, half_width) in shapes.items():
+            accuracy, ci95 = percent / 100, half_width / 100
+            yield Published(column=f"{dataset} {shape}", accuracy=accuracy, ci95=ci95, **common)
+
+
 def published(row: TableRow, column: str) -> Published | None:
     """Return the first number to hold against a row's score in a column, or None."""
     numbers = (n for n in published_numbers() if n.column == column and may_stand_beside(n, row))
@@ -44,30 +53,12 @@ def published(row: TableRow, column: str) -> Published | None:
 
 
 def may_stand_beside(number: Published, row: TableRow) -> bool:
-    """Return whether a number may be held against a row.
+    """Return whether a number may be held against a row: it is of its learner and backbone.
 
-    It is of the same learner, backbone and column, and the row was trained on the column's own
-    data set.
+    The row also has a score in the number's column, and was trained on that column's data set.
     """
     return (
         (number.learner, number.backbone) == (row.learner, row.backbone)
         and number.column in row.scores
         and not row.scores[number.column].is_cross_domain
     )
-
-
-def _numbers(entry: dict[str, object]) -> Iterator[Published]:
-    common = {key: str(entry[key]) for key in ("learner", "backbone", "source")}
-    trust = entry["trust"]
-    assert trust in get_args(Trust), trust
-    accuracies: dict[str, dict[str, list[float]]] = entry["accuracy"]  # type: ignore[assignment]
-    for dataset, shapes in accuracies.items():
-        for shape, (percent, half_width) in shapes.items():
-            yield Published(
-                **common,
-                column=f"{dataset} {shape}",
-                accuracy=percent / 100,
-                ci95=half_width / 100,
-                trust=trust,  # type: ignore[arg-type]
-                note=str(entry.get("note", "")),
-            )

@@ -93,11 +93,10 @@ def band(seeds: Sequence[Curve], over: Spent) -> Band:
     """
     xs = [curve.seconds_V if over == "seconds" else curve.images_V for curve in seeds]
     first, last = max(x[0] for x in xs), min(x[-1] for x in xs)
-    grid = np.unique(np.clip(np.concatenate(xs), first, max(first, last)))
-    each = np.stack(
-        [np.interp(grid, x, curve.accuracy_V) for x, curve in zip(xs, seeds, strict=True)]
-    )
-    return Band(grid, each.mean(0), each.min(0), each.max(0))
+    x_G = np.unique(np.clip(np.concatenate(xs), first, max(first, last)))
+    pairs = zip(xs, seeds, strict=True)
+    each = np.stack([np.interp(x_G, x, curve.accuracy_V) for x, curve in pairs])
+    return Band(x_G, each.mean(0), each.min(0), each.max(0))
 
 
 def default_target(curves: Sequence[Curve]) -> float:
@@ -113,7 +112,8 @@ def default_target(curves: Sequence[Curve]) -> float:
 
 def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
     """Return when each name first met the target, soonest first; then misses, nearest first."""
-    best = {n: max(c.accuracy_V.max() for c in seeds) for n, seeds in by_name(curves).items()}
+    named = by_name(curves)
+    best = {name: max(c.accuracy_V.max() for c in seeds) for name, seeds in named.items()}
     found = [
         Reach(
             name,
@@ -121,7 +121,7 @@ def reach(curves: Sequence[Curve], target: float) -> list[Reach]:
             tuple(curve.budget_s for curve in seeds),
             seeds[0].machine,
         )
-        for name, seeds in by_name(curves).items()
+        for name, seeds in named.items()
     ]
     return sorted(found, key=lambda r: (r.median_s, -best[r.name], r.name))
 
@@ -146,15 +146,11 @@ def _told_apart(found: Sequence[tuple[Curve, Sequence[CellResult]]]) -> list[Cur
     """Return the curves; those of one name that differ in more than their seed get their shapes."""
     like = grouped(found, lambda one: (one[0].name, one[0].dataset, one[0].shape))
     setups = {key: {cells[0].run.training_setup for _, cells in same} for key, same in like.items()}
-    return [
-        _with_shapes(curve, cells)
-        if len(setups[curve.name, curve.dataset, curve.shape]) > 1
-        else curve
-        for curve, cells in found
-    ]
-
-
-def _with_shapes(curve: Curve, cells: Sequence[CellResult]) -> Curve:
-    shapes = sorted({cell.run.config.scoring.shape for cell in cells})
-    shown = ", ".join("{}w{}s".format(*shape) for shape in shapes)
-    return replace(curve, name=f"{curve.name} for {shown}")
+    curves = []
+    for curve, cells in found:
+        if len(setups[curve.name, curve.dataset, curve.shape]) > 1:
+            shapes = sorted({cell.run.config.scoring.shape for cell in cells})
+            shown = ", ".join("{}w{}s".format(*shape) for shape in shapes)
+            curve = replace(curve, name=f"{curve.name} for {shown}")
+        curves.append(curve)
+    return curves

@@ -78,6 +78,4 @@ def figure_data_of(
 
 def _cells_of(dataset: str, cells: Sequence[CellResult]) -> list[CellResult]:
     """Return the cells that were scored on a data set, or trained on it."""
-    configs = [cell.run.config for cell in cells]
-    used = [(config.scored_on, config.training.dataset) for config in configs]
-    return [cell for cell, datasets in zip(cells, used, strict=True) if dataset in datasets]
+    return [c for c in cells if dataset in (c.run.config.scored_on, c.run.config.training.dataset)]

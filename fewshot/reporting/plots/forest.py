@@ -73,22 +73,20 @@ def _contrasts(sections: Sections) -> list[Contrast]:
 
 
 def _panel(axes: Axes, column: str, sections: Sections) -> None:
-    lanes: list[Contrast | Point] = []
-    for held in sections.values():
-        lanes += [held[0].best, *held]
-    name_lanes(axes, ["" if isinstance(lane, Point) else lane.point.name for lane in lanes])
+    every = _contrasts(sections)
     axes.set_title(column_title(column))
     axes.set_xlabel("accuracy less that of the best row of its protocol (percentage points)")
-    every = _contrasts(sections)
     low = _left_end(every)
     axes.set_xlim(1.06 * low, max(-0.06 * low, 1.06 * _right_end(every)))
     axes.spines.left.set_visible(False)
     axes.axvline(0, color=PALETTE[0], linewidth=0.8)
-    for lane, what in enumerate(lanes):
-        if isinstance(what, Point):
-            _heading(axes, lane, what)
-        else:
-            _lane(axes, lane, what, low)
+    names: list[str] = []
+    for held in sections.values():
+        _heading(axes, len(names), held[0].best)
+        for lane, contrast in enumerate(held, len(names) + 1):
+            _lane(axes, lane, contrast, low)
+        names += ["", *(contrast.point.name for contrast in held)]
+    name_lanes(axes, names)
 
 
 def _left_end(held: Sequence[Contrast]) -> float:

@@ -65,11 +65,11 @@ def _panel(
     leading = [point for point in timed if may_lead(point, machine)]
     accuracies = [point.interval.mean for point in leading]
     front = [leading[i] for i in pareto_front([p.seconds for p in leading], accuracies)]
-    _draw_front(axes, front)
+    lines = _draw_front(axes, front)
     floor = _draw_floor(axes, [point for point in points if not point.train_s])
     ordered = [*front[::-1], *(point for point in timed if point not in front)]
     texts = [shown_name(p.name) + (DAGGER if p.machine != machine else "") for p in ordered]
-    named = _draw_labels(axes, ordered, texts, floor, _front_boxes(axes, front))
+    named = _draw_labels(axes, ordered, texts, floor, lines)
     partly = f" ({named} of {len(timed)} points have room for their names)"
     axes.set_title(column_title(points[0].column) + (partly if named < len(timed) else ""))
 
@@ -96,11 +96,16 @@ def _draw_point(axes: Axes, point: Point, mark: Mark) -> None:
     )
 
 
-def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
-    if front:
-        x = [point.seconds for point in front] + [axes.get_xlim()[1]]
-        y = [point.percent[0] for point in front]
-        axes.plot(x, [*y, y[-1]], drawstyle="steps-post", color=GREY, linewidth=1.0, zorder=2)
+def _draw_front(axes: Axes, front: Sequence[Point]) -> list[Box]:
+    """Draw the front to the right edge of the axes, and return its steps as thin boxes."""
+    if not front:
+        return []
+    x = [*(point.seconds for point in front), axes.get_xlim()[1]]
+    y = [point.percent[0] for point in (*front, front[-1])]
+    axes.plot(x, y, drawstyle="steps-post", color=GREY, linewidth=1.0, zorder=2)
+    steps = list(pairwise(_at(axes, *corner) for corner in zip(x, y, strict=True)))
+    flat = [Box(x0, y0, x1, y0) for (x0, y0), (x1, _) in steps]
+    return flat + [Box(x1, y0, x1, y1) for (_, y0), (x1, y1) in steps]
 
 
 def _draw_floor(axes: Axes, floor: Sequence[Point]) -> list[Box]:
@@ -171,15 +176,6 @@ def _box(axes: Axes, point: Point) -> Box:
     return Box(
         min(x - MARKER, left), min(y - MARKER, bottom), max(x + MARKER, right), max(y + MARKER, top)
     )
-
-
-def _front_boxes(axes: Axes, front: Sequence[Point]) -> list[Box]:
-    """Return the steps of the front as thin boxes."""
-    corners = [_at(axes, point.seconds, point.percent[0]) for point in front]
-    corners += [(axes.get_window_extent().x1, y) for _, y in corners[-1:]]
-    steps = list(pairwise(corners))
-    flat = [Box(x0, y, x1, y) for (x0, y), (x1, _) in steps]
-    return flat + [Box(x, y0, x, y1) for (_, y0), (x, y1) in steps]
 
 
 def _caption(

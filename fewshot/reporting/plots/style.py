@@ -112,12 +112,12 @@ def draw_page(
     height += sum(h + TITLE + AXIS_LABEL for h in heights)
     figure = blank_figure(PAGE_WIDTH, height)
     width = (PAGE_WIDTH - left - right - between * (columns - 1)) / columns
+    page = np.array([PAGE_WIDTH, height, PAGE_WIDTH, height])
     top, panels = height, list[list[Axes]]()
     for panel_height in heights:
         bottom = top - TITLE - panel_height
         lefts = [left + j * (width + between) for j in range(columns)]
         boxes = [np.array([x, bottom, width, panel_height]) for x in lefts]
-        page = np.array([PAGE_WIDTH, height, PAGE_WIDTH, height])
         panels.append([figure.add_axes(tuple(box / page)) for box in boxes])
         top = bottom - AXIS_LABEL
     at, words = (MARGIN / PAGE_WIDTH, foot / height), "\n".join(lines)
@@ -140,7 +140,7 @@ def draw_page(
 
 
 def blank_figure(width: float, height: float, dpi: int = 72) -> Figure:
-    """Return an empty figure of so many inches; a pixel of it is a point."""
+    """Return an empty figure of so many inches; at 72 dots an inch, a pixel is a point."""
     figure = Figure(figsize=(width, height), dpi=dpi)
     FigureCanvasAgg(figure)
     return figure
