@@ -176,11 +176,10 @@ class _Transfer:
 
     def _go_on(self, url: str, offset: int) -> None:
         with _get(url, offset) as response:
-            fits = not offset or self._fits(response, url, offset)
-            if fits:
+            if not offset or self._fits(response, url, offset):
                 self._receive(response, url)
-        if not fits:
-            self._go_on(url, 0)
+                return
+        self._go_on(url, 0)
 
     def _fits(self, response: requests.Response, url: str, offset: int) -> bool:
         """Return whether an answer continues `part`, or is a whole file or an error."""

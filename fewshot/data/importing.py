@@ -8,8 +8,8 @@ from tqdm import tqdm
 from fewshot import __version__
 from fewshot.data.catalogue import NAME, DataSets
 from fewshot.data.sources.forms import OWN, recognise, stamp
+from fewshot.data.sources.images import RESAMPLERS
 from fewshot.data.sources.listed import NAMED_BY_LISTS
-from fewshot.data.sources.resample import RESAMPLERS
 from fewshot.data.sources.source import Asked, DataSource, Reading
 from fewshot.data.splits import SPLIT_FILE, choose_split, format_split
 from fewshot.data.store import INDEX, Store, open_store, write_store

@@ -173,7 +173,8 @@ def _write_images(
                 told(size)
                 since += size * prod(shape)
                 if since >= JOURNAL_BYTES:
-                    _write_journal(folder / JOURNAL, key, done)
+                    with new_file(folder / JOURNAL) as journal:
+                        _write_text(journal, json.dumps({"key": key, "written": done}))
                     since = 0
         _sync(file)
     return done
@@ -226,11 +227,6 @@ def _read_journal(folder: Path, key: str, whole: int) -> list[_Written]:
         pass
     path.unlink(missing_ok=True)
     return []
-
-
-def _write_journal(path: Path, key: str, written: list[_Written]) -> None:
-    with new_file(path) as temporary:
-        _write_text(temporary, json.dumps({"key": key, "written": written}))
 
 
 def _fingerprint(image_size: int, class_sizes: Mapping[str, int], hashes: list[str]) -> str:

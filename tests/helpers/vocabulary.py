@@ -45,7 +45,6 @@ NAMES = (
                 "fewshot/learners/**", "^_training_mode_$", "torch's word: a module in training"
             ),
             Allowed("fewshot/harness/**", "^_mode_$", "the argument of torch.compile"),
-            Allowed("fewshot/data/sources/resample.py", "^_mode_$", "the argument of interpolate"),
         ),
     ),
     Ban(

@@ -16,9 +16,8 @@ import numpy as np
 from fewshot.data import workers
 from fewshot.data.sources.cifar_order import PER_CLASS, SHAPE, Cifar100Order
 from fewshot.data.sources.forms import CLASS_FOLDERS, SplitFiles, split_files
-from fewshot.data.sources.images import find_classes, read_class_folders
+from fewshot.data.sources.images import find_classes, fit, read_class_folders
 from fewshot.data.sources.labelled import as_labels, load_table, name_labels, reading
-from fewshot.data.sources.resample import fit
 from fewshot.data.sources.source import Asked, DataSource, Form, Reading, load_downloads, one_by_one
 from fewshot.data.splits import check_class_sizes, load_split
 from fewshot.data.untrusted.arrays import Array, open_npz

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fewshot.data.sources.resample import fit
+from fewshot.data.sources.images import fit
 from fewshot.data.sources.source import Asked, Reading, one_by_one
 from fewshot.data.untrusted.arrays import Array
 from fewshot.data.untrusted.blobs import Blob

@@ -37,7 +37,7 @@ class Asked:
     """The wishes of a user who imports.
 
     size: edge in pixels. resample: how images of another size are brought to it (a name of
-    `resample.RESAMPLERS`); None refuses them. lists: files that say which images are meant.
+    `images.RESAMPLERS`); None refuses them. lists: files that say which images are meant.
     """
 
     size: int

@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot.data.untrusted.blobs import Blob, shown
 from fewshot.data.untrusted.pickle_machine import (
+    ADMITTED,
     KEYS,
     LONG,
     MAX_DIGITS,
@@ -17,9 +18,10 @@ from fewshot.data.untrusted.pickle_machine import (
     Machine,
     NotPlainError,
     Unbuilt,
+    built,
+    byte_order,
     short_text,
 )
-from fewshot.data.untrusted.pickle_names import ADMITTED, built, byte_order
 from fewshot.data.untrusted.unpack import CHUNK
 
 MAX_KEY = 1 << 60  # larger ones can be made to collide in a dict, which then takes for ever

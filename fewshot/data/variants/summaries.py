@@ -48,8 +48,8 @@ def summarise(images_IHWC: np.ndarray) -> dict[str, Any]:
     flat = [np.count_nonzero(np.abs(step) <= FLAT) / step.size for step in steps[:2]]
     return {
         "mean": [round(float(channel.mean()), 1) for channel in (red, green, blue)],
-        "luma": [_significant(_energy(step) / LUMA_SCALE**2) for step in steps],
-        "colour": [_significant(_energy(step)) for step in _differences(colour, 1)],
+        "luma": [_energy(step, LUMA_SCALE) for step in steps],
+        "colour": [_energy(step, 1) for step in _differences(colour, 1)],
         "flat": [round(share, 5) for share in flat],
         "frames": _frames(luma).tobytes().hex(),
     }
@@ -80,12 +80,12 @@ def _differences(values_IHW: np.ndarray, apart: int) -> tuple[np.ndarray, np.nda
     return across, down
 
 
-def _energy(differences: np.ndarray) -> float:
-    """Return the mean square, in whole numbers: a product of floats would wake BLAS's threads,
-    which then wait for processors that are busy decoding.
-    """
+def _energy(differences: np.ndarray, scale: int) -> float:
+    """Return the mean square of differences at this scale, to four significant digits."""
+    # Of whole numbers: a product of floats would wake BLAS's threads, which then wait for
+    # processors that are busy decoding.
     wide = differences.astype(np.int64).ravel()
-    return int(np.dot(wide, wide)) / wide.size
+    return float(f"{int(np.dot(wide, wide)) / wide.size / scale**2:.4g}")
 
 
 def _frames(luma_IHW: np.ndarray) -> np.ndarray:
@@ -95,8 +95,3 @@ def _frames(luma_IHW: np.ndarray) -> np.ndarray:
     halves_W = (slice(0, width // 2), slice(width // 2, None))
     quarters = [luma_IHW[:, h, w].mean(axis=(1, 2)) for h in halves_H for w in halves_W]
     return (np.stack(quarters, axis=1) / LUMA_SCALE).round().astype(np.uint8)
-
-
-def _significant(value: float) -> float:
-    """Round to four significant digits."""
-    return float(f"{value:.4g}")
