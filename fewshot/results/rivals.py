@@ -40,7 +40,7 @@ class Contrast(NamedTuple):
 
     @property
     def unlike(self) -> list[str]:
-        """Where the protocols of both differ, in words."""
+        """The fields in which the protocols of both differ, in words."""
         return unlike(*(score.protocol for score in self.scores))
 
     @property
