@@ -65,7 +65,10 @@ def use(checkout):
     cells = sorted((checkout / "results" / "fc100").iterdir())
     for folder in RESULTS:
         shutil.copytree(cells[0], checkout / folder / cells[0].name)
-    shutil.copytree(cells[0], checkout / "results" / "cifar_fs" / "another-cell")
+    for benchmark in ("cifar_fs", "fc100", "mini_imagenet", "speedrun"):  # a cell that is damaged
+        another = checkout / "results" / benchmark / "another-cell"
+        shutil.copytree(cells[0], another)
+        (another / "run.json").write_text("{")
     for name in (*PAGES, *FILES, *BROKEN):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text("raise SystemExit('not a test')\n" if name in BROKEN else "x")

@@ -3,16 +3,14 @@
 import json
 
 import pytest
-from helpers.paths import ROOT
 
 import fewshot
 
-FC100 = ROOT / "results" / "fc100"
-
 
 @pytest.fixture(params=["path", "text", "results"])
-def cells(request):
-    return {"path": FC100, "text": str(FC100), "results": fewshot.read_results(FC100)}[
+def cells(request, committed_results):
+    folder = committed_results / "fc100"
+    return {"path": folder, "text": str(folder), "results": fewshot.read_results(folder)}[
         request.param
     ]
 
