@@ -8,6 +8,7 @@ Every name is loaded when it is first used; those that read data and results nee
 """
 
 from importlib import import_module
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -64,13 +65,16 @@ if TYPE_CHECKING:  # `as` makes mypy and editors see the names
     from fewshot.runner.one_learner import train as train
 
 __all__ = list(_MODULES)
+_IMPORTING = RLock()
+"""One thread imports at a time: two could wait for one another's rooms for ever."""
 
 
 def __getattr__(name: str) -> Any:
     """Return a public name from the module that holds it."""
     if name not in _MODULES:
         raise AttributeError(f"module 'fewshot' has no attribute '{name}'")
-    value = getattr(import_module(f"fewshot.{_MODULES[name]}"), name)
+    with _IMPORTING:
+        value = getattr(import_module(f"fewshot.{_MODULES[name]}"), name)
     globals()[name] = value  # so that it is looked up once
     return value
 

@@ -168,7 +168,7 @@ def first_doc_line(address: str) -> str:
         spec = importlib.util.find_spec(module)
         source = Path(spec.origin).read_text() if spec and spec.origin else ""
         classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    except (ImportError, OSError, ValueError, SyntaxError):
+    except (Exception, SystemExit):  # to find a module runs the package around it
         return ""
     docs = [ast.get_docstring(node) for node in classes if node.name == name]
     return (docs[0] or "").partition("\n")[0] if docs else ""
@@ -187,6 +187,6 @@ def _run_file(path: Path, module_name: str) -> ModuleType:
         sys.path.append(folder)  # the file may import its neighbours, wherever one stands
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{path}: {type(error).__name__}: {error}") from error
     return module

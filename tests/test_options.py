@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot import options
+from fewshot.errors import UserError
 from fewshot.learners.protonet import ProtoNet
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.options import identity, is_in_file, option, short_hash
@@ -107,3 +108,14 @@ def test_a_file_is_told_from_a_name():
     assert is_in_file("mine.py:Mine")
     assert is_in_file("/a:b/mine.py:Mine")
     assert not any(map(is_in_file, ("protonet", "mine.py", "mine:Mine", "mine.py.txt:Mine")))
+
+
+@pytest.mark.parametrize("fault", ["raise RuntimeError('boom')", "import sys; sys.exit(3)"])
+def test_a_package_that_cannot_be_imported_has_no_docstring(tmp_path, monkeypatch, fault):
+    (tmp_path / "broken_package").mkdir()
+    (tmp_path / "broken_package" / "__init__.py").write_text(fault)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert options.first_doc_line("broken_package.learner:Mine") == ""
+    (tmp_path / "mine.py").write_text(fault)
+    with pytest.raises(UserError, match="mine.py: (RuntimeError|SystemExit): "):
+        LEARNER_REGISTRY.include(f"{tmp_path / 'mine.py'}:Mine", {})

@@ -95,6 +95,8 @@ def open_split(
     data: the folder of images ($FEWSHOT_DATA, or the user's cache).
     Raises UserError when the data set is unknown, not imported or damaged.
     """
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
     return open_source(name, split, data_dir(Path(data) if data else None), known_datasets())
 
 

@@ -79,7 +79,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if [share for share, _ in self.image_sizes] != sorted(dict(self.image_sizes)):
             raise ValueError("image_sizes: each share must be larger than the one before")
-        if self.select == "best" and not (self.validations or self.validate_every_s):
+        if self.select == "best" and not self.validates:
             raise ValueError("select = 'best' needs validations")
         if self.convolutions == "winograd" and (self.precision != "fp32" or self.compile):
             raise ValueError("convolutions = 'winograd' needs precision = 'fp32', not compiled")
@@ -97,6 +97,11 @@ class Recipe:
     def edge_at(self, progress: float, full: int) -> int:
         """Return the edge in pixels of training images at this share of the budget."""
         return next((edge for until, edge in self.image_sizes if progress < until), full)
+
+    @property
+    def validates(self) -> bool:
+        """Return whether the learner is scored on validation episodes at all."""
+        return bool(self.validations or self.validate_every_s)
 
     @property
     def train_shape(self) -> EpisodeShape:

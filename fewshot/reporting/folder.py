@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from fewshot.data import data_dir
 from fewshot.data.catalogue import known_datasets
-from fewshot.errors import UserError
+from fewshot.errors import UserError, unknown_name
 from fewshot.reporting.tables import Format, View, render
 from fewshot.results import comparison
 from fewshot.results.comparison import Comparison
@@ -22,9 +23,9 @@ def table(
     form: Format = "text",
     interval: Over = "episodes",
     published: bool = False,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] | str | None = None,
     sort: str | None = None,
-    where: Sequence[str] = (),
+    where: Sequence[str] | str = (),
     group: str | None = None,
     target: float | None = None,
     width: int | None = None,
@@ -37,8 +38,12 @@ def table(
     that the time to it is for. width: columns of the terminal. colour: with a terminal's codes.
     Raises UserError for cells that cannot stand in one table, and for a view without an answer.
     """
-    chosen = None if columns is None else tuple(columns)
-    view = View(chosen, sort, tuple(where), group, target)
+    for name, value, known in (("form", form, Format), ("interval", interval, Over)):
+        if value not in get_args(known):
+            raise unknown_name(name, value, get_args(known))
+    chosen = columns.split(",") if isinstance(columns, str) else columns
+    conditions = [where] if isinstance(where, str) else where
+    view = View(None if chosen is None else tuple(chosen), sort, tuple(conditions), group, target)
     return render(_cells(results), form, width, interval, published, view, colour)
 
 
@@ -92,4 +97,7 @@ def report(
 
 
 def _cells(results: Cells) -> Sequence[CellResult]:
-    return read_cells(Path(results)) if isinstance(results, Path | str) else results
+    cells = read_cells(Path(results)) if isinstance(results, Path | str) else list(results)
+    if not cells:
+        raise UserError("no cells: none of these trainings was scored")
+    return cells

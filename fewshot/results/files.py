@@ -30,7 +30,7 @@ EXAMPLE_COLUMNS = {"episode", "query", "predicted"}
 CURVE_COLUMNS = ["step", "seconds", "images", "loss", "lr", "val_accuracy"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CellResult:
     """A finished cell as it stands on disk.
 

@@ -41,6 +41,8 @@ class Results(tuple[CellResult, ...]):
 
     def episodes(self) -> pd.DataFrame:
         """Return a line an episode score, with the id of its cell."""
+        if not self:
+            return pd.DataFrame({"cell": []})
         frames = [cell.episodes.assign(cell=cell.run.cell) for cell in self]
         scores = pd.concat(frames, ignore_index=True)
         return scores[["cell", *(name for name in scores if name != "cell")]]

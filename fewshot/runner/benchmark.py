@@ -1,10 +1,8 @@
 """A whole benchmark by its name: read, checked, run, and its cells read back."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,7 +12,6 @@ from fewshot.options import is_in_file
 from fewshot.results.files import is_complete, read_cell
 from fewshot.results.frame import Results
 from fewshot.runner.benchmark_file import (
-    Configs,
     find_benchmark,
     parse_benchmark,
     parse_document,
@@ -23,13 +20,11 @@ from fewshot.runner.cells import Cell
 from fewshot.runner.dry_run.estimate import Forecast, forecast
 from fewshot.runner.dry_run.throughput import Rates
 from fewshot.runner.run import Summary, choose_device, run_cells
-from fewshot.runner.settings import parse_settings, renamed
+from fewshot.runner.settings import Settings, parse_settings, renamed
 from fewshot.runner.validate import check_cells
 from fewshot.runner.workspace import REGISTRIES, Workspace, open_workspace, part_cells
 
 Say = Callable[[str], None]
-Settings = Sequence[str] | Mapping[str, Any]
-"""`["recipe.lr=0.1"]`, or `{"recipe.lr": 0.1}`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ class Benchmark:
 
 
 def open_benchmark(
-    benchmark: str,
+    benchmark: Path | str,
     workspace: Workspace,
     settings: Settings = (),
     learner: str | None = None,
@@ -94,12 +89,11 @@ def open_benchmark(
     """Return the cells of a shipped benchmark or a TOML file, and the workspace with its classes.
 
     settings: over every training. learner, backbone: a name or FILE.py:CLASS; only cells with it,
-    as `parse_benchmark` says. FILE is looked for beside the TOML file, then from here.
+    as `parse_benchmark` says. A FILE that the TOML file or a setting names is looked for beside the
+    TOML file first.
     Raises UserError for names that nobody knows, and whatever `parse_benchmark` finds.
     """
     name, text, folder = find_benchmark(benchmark)
-    if isinstance(settings, Mapping):
-        settings = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
     def include(key: str, spec: str) -> str:
         nonlocal workspace
@@ -118,16 +112,12 @@ def open_benchmark(
     overrides = renamed(parse_settings(settings), name_of)
     learner = include("learner", learner) if learner is not None else None
     backbone = include("backbone", backbone) if backbone is not None else None
-    configs: Configs = {
-        "learner": {name: cls.Config for name, cls in workspace.learners.items()},
-        "backbone": {name: cls.Config for name, cls in workspace.backbones.items()},
-    }
-    cells = parse_benchmark(name, document, configs, overrides, learner, backbone)
+    cells = parse_benchmark(name, document, workspace.configs, overrides, learner, backbone)
     return Benchmark(cells, workspace)
 
 
 def load_benchmark(
-    benchmark: str,
+    benchmark: Path | str,
     *,
     settings: Settings = (),
     learner: str | None = None,
@@ -142,7 +132,7 @@ def load_benchmark(
 
 
 def run(
-    benchmark: str,
+    benchmark: Path | str,
     *,
     settings: Settings = (),
     learner: str | None = None,

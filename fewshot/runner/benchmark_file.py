@@ -7,7 +7,7 @@ whatever changes the numbers changes the name.
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,7 @@ from fewshot.errors import UserError, unknown_name
 from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.options import Share
 from fewshot.runner.cells import Cell, Origins, Training
-from fewshot.runner.settings import Layer, merge, origins_of, parse_settings
+from fewshot.runner.settings import Layer, Settings, merge, origins_of, parse_settings
 
 T = TypeVar("T")
 
@@ -28,11 +28,12 @@ Configs = Mapping[Literal["learner", "backbone"], Mapping[str, type]]
 """The `Config` classes of every learner and of every backbone by name, handed in from above."""
 
 
-def find_benchmark(benchmark: str) -> tuple[str, str, Path]:
+def find_benchmark(benchmark: Path | str) -> tuple[str, str, Path]:
     """Return name, text and folder of a shipped benchmark or of a TOML file.
 
     Raises UserError for a name that nobody knows and a file that cannot be read.
     """
+    benchmark = str(benchmark)
     shipped = shipped_benchmarks()
     if benchmark in shipped:
         return benchmark, shipped[benchmark], Path()
@@ -114,12 +115,12 @@ def _without_backbone_options(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "backbone_options"}
 
 
-def read_options(cls: type[T], settings: Sequence[str], where: str) -> T:
+def read_options(cls: type[T], settings: Settings, where: str) -> T:
     """Return a frozen dataclass of options from `key=value` settings.
 
     Raises UserError for unknown keys and values out of range.
     """
-    return _build(cls, parse_settings(settings), where)
+    return build_options(cls, parse_settings(settings), where)
 
 
 def _expand(name: str, entry: dict[str, Any], origins: Origins, configs: Configs) -> Iterator[Cell]:
@@ -155,7 +156,7 @@ def _trainings(
         backbone_options=_options("backbone", entry, configs["backbone"], where),
         learner=entry["learner"],
         learner_options=_options("learner", entry, configs["learner"], where),
-        recipe=_build(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
+        recipe=build_options(Recipe, entry.get("recipe", {}), f"{where}: recipe"),
         seed=0,
     )
     for seed in _as_list(entry.get("seeds", 0)):
@@ -168,20 +169,23 @@ def _options(kind: str, entry: Mapping[str, Any], classes: Mapping[str, type], w
     key, name = f"{kind}_options", entry[kind]
     if name not in classes:
         raise unknown_name(kind, name, classes)
-    return _build(classes[name], entry.get(key, {}), f"{where}: {key}")
+    return build_options(classes[name], entry.get(key, {}), f"{where}: {key}")
 
 
 def _scorings(dataset: str, entry: Mapping[str, Any], where: str) -> Iterator[Scoring]:
     scoring = entry.get("scoring", {})
     _refuse_unknown_keys(scoring, {f.name for f in fields(Scoring)}, f"{where}: scoring")
     for n_shot in _as_list(scoring.get("n_shot", Scoring.n_shot)):
-        score = _build(Scoring, {**scoring, "n_shot": n_shot}, f"{where}: scoring")
+        score = build_options(Scoring, {**scoring, "n_shot": n_shot}, f"{where}: scoring")
         # The training's own data set is the default: named or not, it is the same cell.
         yield replace(score, dataset=None) if score.dataset == dataset else score
 
 
-def _build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Return a frozen dataclass of TOML values, with types and ranges checked."""
+def build_options(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Return a frozen dataclass of these values, with types and ranges checked.
+
+    Raises UserError for unknown keys and values out of range; `where` begins its words.
+    """
     _refuse_unknown_keys(values, {f.name for f in fields(cls)}, where)  # type: ignore[arg-type]
     return _checked(cls, dict(values), where)
 

@@ -1,13 +1,16 @@
 """One learner from Python: trained, scored, and asked for the labels of one's own images."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewshot.backbones.precision import float32_products
 from fewshot.episodes.source import EpisodeSource
 from fewshot.episodes.tensors import Images
 from fewshot.errors import UserError
@@ -17,14 +20,15 @@ from fewshot.harness.recipe import Recipe, Scoring
 from fewshot.harness.train import Trained
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Backbone, FeatureLearner, Learner
-from fewshot.runner.cells import Training
-from fewshot.runner.run import COPIES_AUGMENT, choose_device, train_learner
+from fewshot.runner.benchmark_file import build_options, parse_benchmark
+from fewshot.runner.run import COPIES_AUGMENT, check_precision, choose_device, train_learner
+from fewshot.runner.validate import check_training
 from fewshot.runner.workspace import open_workspace
 
 
 @dataclass(frozen=True)
 class TrainedLearner:
-    """A learner with its selected weights, how its training went, and the classes it saw.
+    """A learner with its selected weights, how it was trained, and the classes that it saw.
 
     `training` has the curve, the budget spent and the step whose weights were selected.
     """
@@ -32,6 +36,7 @@ class TrainedLearner:
     learner: Learner
     training: Trained
     source: EpisodeSource
+    recipe: Recipe
 
 
 class Prediction(NamedTuple):
@@ -51,7 +56,7 @@ def train(
     backbone: str = "conv4",
     backbone_options: Mapping[str, Any] | None = None,
     seed: int = 0,
-    data: str | None = None,
+    data: Path | str | None = None,
     device: str = "auto",
     say: Callable[[str], None] = print,
 ) -> TrainedLearner:
@@ -61,22 +66,28 @@ def train(
     trained; 10,000 steps if none is given. data: the folder of images. say: hears each validation.
     Raises UserError for a mistake, and DivergedError when the loss explodes.
     """
+    on = choose_device(device, None)
     learner, workspace = open_workspace(".", data).include("learner", learner)
     backbone, workspace = workspace.include("backbone", backbone)
-    cls, net = workspace.learners[learner], workspace.backbones[backbone]
-    if cls.trains_on == "nothing":
+    if workspace.learners[learner].trains_on == "nothing":
         raise UserError(f"{learner} is not trained: there is nothing to do")
-    training = Training(
-        dataset=dataset,
-        backbone=backbone,
-        backbone_options=net.Config(**(backbone_options or {})),
-        learner=learner,
-        learner_options=cls.Config(**(options or {})),
-        recipe=recipe or Recipe(steps=10_000),
-        seed=seed,
-    )
-    trained, how = train_learner(training, workspace, choose_device(device, None), say)
-    return TrainedLearner(trained.eval(), how, workspace.open(dataset, "train"))
+    recipe = recipe or Recipe(steps=10_000)
+    entry = {
+        "dataset": dataset,
+        "backbone": backbone,
+        "backbone_options": backbone_options or {},
+        "learner": learner,
+        "learner_options": options or {},
+        "recipe": asdict(recipe),
+        "scoring": {"n_way": recipe.n_way},  # nobody scores it: a head of fixed size asks
+        "seeds": seed,
+    }
+    (cell,) = parse_benchmark("train", {"training": [entry]}, workspace.configs, {})
+    check_precision(cell, on)
+    check_training(cell, workspace)
+    with _own_streams(on), float32_products(tf32=recipe.precision == "tf32"):
+        trained, how = train_learner(cell.training, workspace, on, say)
+    return TrainedLearner(trained.eval(), how, workspace.open(dataset, "train"), recipe)
 
 
 def evaluate(
@@ -96,13 +107,16 @@ def evaluate(
     is given. The score has `accuracy`, `interval` (95 %) and `episodes`, a line each.
     Leaves the network in evaluation mode. Raises UserError for a learner that needs a training.
     """
-    scoring, on = scoring or Scoring(), choose_device(device, None)
+    scoring = build_options(Scoring, asdict(scoring or Scoring()), "scoring")
+    source.check_shape(scoring.shape)
+    on, tf32 = choose_device(device, None), False
     if isinstance(network, TrainedLearner):
         source = replace(source, mean=network.source.mean, std=network.source.std)
-        network = network.learner
-    if not isinstance(network, Learner):
-        network = _on_frozen(network.to(on), source, learner, options or {}, on)
-    return harness.evaluate(network.to(on), source, scoring, COPIES_AUGMENT, on)
+        tf32, network = network.recipe.precision == "tf32", network.learner
+    with _own_streams(on), float32_products(tf32):
+        if not isinstance(network, Learner):
+            network = _on_frozen(network, source, learner, options or {}, on)
+        return harness.evaluate(network.to(on), source, scoring, COPIES_AUGMENT, on)
 
 
 def predict(
@@ -117,27 +131,55 @@ def predict(
     support_labels: one for each support image, of any kind: the classes are those that occur.
     Raises UserError for images of another kind or size, and for labels that are too few or many.
     """
-    for images_IHWC in (support_images, query_images):
-        _check_images(images_IHWC, trained.source.image_size)
-    if len(support_labels) != len(support_images):
-        raise UserError(f"{len(support_labels)} labels for {len(support_images)} support images")
-    classes = list(dict.fromkeys(support_labels))
-    learner = trained.learner.eval()
-    n_way = getattr(learner.config, "n_way", len(classes))
-    if n_way != len(classes):
-        raise UserError(f"{len(classes)} classes, but the learner's head is for {n_way}")
+    px = trained.source.image_size
+    support_IHWC, query_IHWC = (_checked(x, px) for x in (support_images, query_images))
+    number_of = _numbered(support_labels, len(support_IHWC))
+    learner, n_classes = trained.learner.eval(), len(number_of)
+    n_way = getattr(learner.config, "n_way", n_classes)
+    if n_way != n_classes:
+        raise UserError(f"{n_classes} classes, but the learner's head is for {n_way}")
     device = next((p.device for p in learner.parameters()), torch.device("cpu"))
 
     def normalized(images_IHWC: np.ndarray) -> Tensor:
         images = Images(replace(trained.source, images_IHWC=images_IHWC), device)
         return images.normalized(images.pixels(np.arange(len(images_IHWC)))).unsqueeze(0)
 
-    y_TS = torch.tensor([[classes.index(label) for label in support_labels]], device=device)
-    with torch.no_grad():
-        state = learner.adapt(normalized(support_images), y_TS, len(classes))
-        logits_QN = learner.predict(state, normalized(query_images))[0].float()
+    y_TS = torch.tensor([[number_of[label] for label in _listed(support_labels)]], device=device)
+    with torch.no_grad(), float32_products(tf32=trained.recipe.precision == "tf32"):
+        state = learner.adapt(normalized(support_IHWC), y_TS, n_classes)
+        logits_QN = learner.predict(state, normalized(query_IHWC))[0].float()
+    classes = list(number_of)
     labels = [classes[n] for n in logits_QN.argmax(-1).tolist()]
     return Prediction(labels, logits_QN.softmax(-1).cpu().numpy(), classes)
+
+
+def _listed(labels: Sequence[Hashable]) -> list[Hashable]:
+    """Return labels as plain values: those of a tensor are never equal."""
+    return labels.tolist() if hasattr(labels, "tolist") else list(labels)
+
+
+def _numbered(support_labels: Sequence[Hashable], n_images: int) -> dict[Hashable, int]:
+    """Return the number of each class, in the order in which they occur.
+
+    Raises UserError for labels that are too few or many, that cannot be compared, or all alike.
+    """
+    labels = _listed(support_labels)
+    if len(labels) != n_images:
+        raise UserError(f"{len(labels)} labels for {n_images} support images")
+    try:
+        number_of = {label: n for n, label in enumerate(dict.fromkeys(labels))}
+    except TypeError as error:
+        raise UserError(f"a label cannot be compared: {error}") from None
+    if len(number_of) < 2 or any(label != label for label in number_of):
+        raise UserError(f"labels must be those of two classes or more, not {list(number_of)}")
+    return number_of
+
+
+@contextmanager
+def _own_streams(device: torch.device) -> Iterator[None]:
+    """Leave torch's global random streams as they are, whatever is drawn meanwhile."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
 
 
 class _Frozen(Backbone):
@@ -165,14 +207,23 @@ def _on_frozen(
     cls, px = learners[name], source.image_size
     if not issubclass(cls, FeatureLearner):
         raise UserError(f"{name} adapts its backbone: name a learner that adapts on features")
-    one_ICHW = torch.zeros(1, 3, px, px, device=device)
-    frozen = _Frozen(network.eval(), network(one_ICHW).flatten(1).shape[1])
-    return cls(frozen, cls.Config(**options), len(source.class_names))
+    config: Any = build_options(cls.Config, options, name)
+    wanted = f"a network that maps float32 images (2, 3, {px}, {px}) to features (2, D)"
+    if not isinstance(network, nn.Module):
+        raise UserError(f"expected {wanted}, not a {type(network).__name__}")
+    try:
+        z_2D = network.to(device).eval()(torch.zeros(2, 3, px, px, device=device)).flatten(1)
+    except (RuntimeError, ValueError, IndexError, AttributeError) as error:
+        raise UserError(f"expected {wanted}: {str(error).splitlines()[0]}") from error
+    if len(z_2D) != 2 or not z_2D.numel():
+        raise UserError(f"expected {wanted}, not {tuple(z_2D.shape)}")
+    return cls(_Frozen(network, z_2D.shape[1]), config, len(source.class_names))
 
 
-def _check_images(images_IHWC: np.ndarray, px: int) -> None:
-    found = np.asarray(images_IHWC)
-    if found.dtype != np.uint8 or found.shape[1:] != (px, px, 3):
-        raise UserError(
-            f"images must be uint8 of shape (n, {px}, {px}, 3), not {found.dtype} of {found.shape}"
-        )
+def _checked(images: np.ndarray, px: int) -> np.ndarray:
+    """Return images as an array of their own. Raises UserError for another type or size."""
+    images_IHWC = np.asarray(images).copy()  # in the order of memory, and writable
+    if images_IHWC.dtype != np.uint8 or images_IHWC.shape[1:] != (px, px, 3):
+        found = f"{images_IHWC.dtype} of {images_IHWC.shape}"
+        raise UserError(f"images must be uint8 of shape (n, {px}, {px}, 3), not {found}")
+    return images_IHWC

@@ -64,7 +64,7 @@ def run_cells(
     Raises UserError for a precision, or a way to compute convolutions, that the device lacks.
     """
     for cell in cells:
-        _check_device(cell, device)
+        check_precision(cell, device)
     run = Run(workspace, device, say, machine.describe(device), machine.git_state(), train_only)
     summary = Summary([], [], [])
     trained_now: set[str] = set()
@@ -95,7 +95,8 @@ def run_cells(
     return summary
 
 
-def _check_device(cell: Cell, device: torch.device) -> None:
+def check_precision(cell: Cell, device: torch.device) -> None:
+    """Raise UserError for a precision, or a way to compute convolutions, that the device lacks."""
     recipe = cell.training.recipe
     if recipe.precision == "tf32" and device.type != "cuda":
         raise UserError(f"{cell.id}: precision 'tf32' needs a GPU; here there are fp32 and bf16")

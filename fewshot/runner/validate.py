@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 
-from fewshot.episodes.sampling import EpisodeShape, Split
 from fewshot.episodes.source import EpisodeSource
 from fewshot.errors import UserError
 from fewshot.runner.build import Classes, build_backbone
@@ -22,27 +21,32 @@ def check_cells(cells: Sequence[Cell], workspace: Workspace) -> list[str]:
     """
     warnings: dict[str, None] = {}
     for cell in cells:
-        recipe, scoring = cell.training.recipe, cell.scoring
-        _check_ways(cell)
+        check_training(cell, workspace)
+        test = workspace.open(cell.scored_on, "test")
+        test.check_shape(cell.scoring.shape)
         classes = workspace.classes(cell.training)
-        trains_on = classes.learner.trains_on
-        dataset = cell.training.dataset
-        needs: list[tuple[str, Split, EpisodeShape]] = [(cell.scored_on, "test", scoring.shape)]
-        if trains_on != "nothing":
-            if not (recipe.steps or recipe.images or recipe.seconds):
-                raise UserError(f"{cell.id}: the recipe has no budget: steps, images or seconds")
-            needs.append((dataset, "val", recipe.val_scoring.shape))
-        if trains_on == "episodes":
-            needs.append((dataset, "train", recipe.train_shape))
-        for name, split, shape in needs:
-            workspace.open(name, split).check_shape(shape)
-        if trains_on != "nothing":
-            source = workspace.open(dataset, "train")
-            test = workspace.open(cell.scored_on, "test")
+        if classes.learner.trains_on != "nothing":
+            source = workspace.open(cell.training.dataset, "train")
             _check_image_sizes(cell, classes, source.image_size, test.image_size)
             if seen := classes_trained_on(source, test):
                 warnings[_overlap_warning(source, test, seen)] = None
     return list(warnings)
+
+
+def check_training(cell: Cell, workspace: Workspace) -> None:
+    """Raise UserError for a mistake in a cell's training: its ways, budget, episodes or images."""
+    _check_ways(cell)
+    recipe, classes = cell.training.recipe, workspace.classes(cell.training)
+    if classes.learner.trains_on == "nothing":
+        return
+    if not (recipe.steps or recipe.images or recipe.seconds):
+        raise UserError(f"{cell.id}: the recipe has no budget: steps, images or seconds")
+    source = workspace.open(cell.training.dataset, "train")
+    if recipe.validates:
+        workspace.open(cell.training.dataset, "val").check_shape(recipe.val_scoring.shape)
+    if classes.learner.trains_on == "episodes":
+        source.check_shape(recipe.train_shape)
+    _check_image_sizes(cell, classes, source.image_size, source.image_size)
 
 
 def classes_trained_on(train: EpisodeSource, test: EpisodeSource) -> list[str]:
@@ -67,7 +71,7 @@ def _check_ways(cell: Cell) -> None:
     recipe, head_ways = cell.training.recipe, getattr(cell.training.learner_options, "n_way", None)
     for name, n_way in (
         ("recipe.n_way", recipe.n_way),
-        ("recipe.val_n_way", recipe.val_n_way),
+        ("recipe.val_n_way", recipe.val_n_way if recipe.validates else head_ways),
         ("scoring.n_way", cell.scoring.n_way),
     ):
         if head_ways is not None and n_way != head_ways:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fewshot.backbones.registry import BACKBONE_REGISTRY
 from fewshot.data import DataSets, available, data_dir, open_source
@@ -64,6 +64,14 @@ class Workspace:
     def classes(self, training: Training) -> Classes:
         """Return the classes that a training names."""
         return Classes(self.learners[training.learner], self.backbones[training.backbone])
+
+    @property
+    def configs(self) -> dict[Literal["learner", "backbone"], dict[str, type]]:
+        """The `Config` classes of the learners and of the backbones, by name."""
+        return {
+            "learner": {name: cls.Config for name, cls in self.learners.items()},
+            "backbone": {name: cls.Config for name, cls in self.backbones.items()},
+        }
 
     def open(self, dataset: str, split: Split) -> EpisodeSource:
         """Return one split of a data set."""

@@ -148,3 +148,14 @@ def test_a_run_without_a_finished_cell_is_an_error(folder, monkeypatch):
     monkeypatch.setattr("fewshot.runner.run.evaluate", fail)
     with pytest.raises(fewshot.UserError, match="no cell is finished"):
         fewshot.run("cifar_fs.toml", learner="pixels", say=lambda line: None)
+
+
+def test_a_benchmark_may_be_a_path(tmp_path):
+    file = tmp_path / "bench.toml"
+    file.write_text(BENCHMARK)
+    assert fewshot.load_benchmark(file) == fewshot.load_benchmark(str(file))
+
+
+def test_a_split_of_another_name_is_refused():
+    with pytest.raises(fewshot.UserError, match="unknown split 'Train'"):
+        fewshot.open_split("glyphs", "Train")

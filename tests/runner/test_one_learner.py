@@ -88,3 +88,77 @@ def test_a_head_of_fixed_size_is_asked_for_as_many_classes(folder):
     with pytest.raises(fewshot.UserError, match="2 classes, but the learner's head is for 3"):
         fewshot.predict(trained, images_IHWC, [0, 1], images_IHWC)
     assert len(fewshot.predict(trained, images_IHWC[[0, 0, 1]], "abc", images_IHWC).labels) == 2
+
+
+RECIPE = fewshot.Recipe(steps=2, n_way=3, n_shot=1, n_query=2, validations=0, select="last")
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "message"),
+    [
+        ({"optimizer": "Adam"}, {}, "recipe.optimizer: Input should be 'sgd'"),
+        ({"schedule": "zz"}, {}, "recipe.schedule: Input should be"),
+        ({"select": "Last"}, {}, "recipe.select: Input should be"),
+        ({"augment": "zz"}, {}, "recipe.augment: Input should be"),
+        ({"batch_size": 0}, {}, "recipe.batch_size: Input should be greater than 0"),
+        ({"lr": -1}, {}, "recipe.lr: Input should be greater than 0"),
+        ({"steps": 2.5}, {}, "recipe.steps: Input should be a valid integer"),
+        ({"steps": None}, {}, "the recipe has no budget"),
+        ({"n_way": 99}, {}, "the train split has .* fewer than 99 ways"),
+        ({"precision": "tf32"}, {}, "precision 'tf32' needs a GPU"),
+        ({}, {"scales": 1}, "unknown key 'scales'"),
+        ({}, {"scale": "much"}, "learner_options.scale: Input should be a valid number"),
+    ],
+)
+def test_a_recipe_is_checked_as_in_a_benchmark_file(folder, changed, options, message):
+    recipe = replace(RECIPE, **changed)
+    with pytest.raises(fewshot.UserError, match=message):
+        fewshot.train("protonet", "tiny", recipe, options=options, device="cpu")
+
+
+def test_global_random_streams_are_left_alone(folder):
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    fewshot.evaluate(Colours(), fewshot.open_split("tiny", "test"), SCORING, learner="transfer")
+    fewshot.train("protonet", "tiny", RECIPE, backbone_options={"filters": 4})
+    assert torch.rand(1) == wanted
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        torch.nn.Flatten(0),  # one number a pixel, of no image
+        torch.nn.Identity().double,  # no module
+        torch.nn.Linear(3, 4),  # of images of another size
+        torch.nn.Conv2d(3, 4, 1).double(),
+        torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(0), torch.nn.Flatten()),  # no features
+    ],
+)
+def test_a_network_that_gives_no_features_is_refused(folder, network):
+    with pytest.raises(fewshot.UserError, match="expected a network that maps float32 images"):
+        fewshot.evaluate(network, fewshot.open_split("tiny", "test"), SCORING)
+
+
+def test_labels_and_images_that_cannot_be_used_are_refused(folder):
+    trained = fewshot.train("protonet", "tiny", RECIPE, backbone_options={"filters": 4})
+    source = fewshot.open_split("tiny", "test")
+    images = source.images_IHWC[source.indices[:6]]
+    labels = [0, 0, 0, 1, 1, 1]
+    found = [
+        fewshot.predict(trained, images, given, images)
+        for given in (labels, np.array(labels), torch.tensor(labels))
+    ]
+    assert {tuple(answer.classes) for answer in found} == {(0, 1)}
+    assert len({answer.probabilities_QN.tobytes() for answer in found}) == 1
+    as_list = fewshot.predict(trained, list(images), labels, torch.from_numpy(images.copy()))
+    assert (as_list.probabilities_QN == found[0].probabilities_QN).all()
+    flipped = images[:, :, ::-1]  # a view with negative strides
+    mirrored = fewshot.predict(trained, flipped, labels, flipped)
+    copied = fewshot.predict(trained, flipped.copy(), labels, flipped.copy())
+    assert (mirrored.probabilities_QN == copied.probabilities_QN).all()
+    for wrong in ([[0]] * 6, [float("nan")] * 6, [0] * 6):
+        with pytest.raises(fewshot.UserError, match="label"):
+            fewshot.predict(trained, images, wrong, images)
+    with pytest.raises(fewshot.UserError, match="labels must be those of two classes"):
+        fewshot.predict(trained, images[:0], [], images)

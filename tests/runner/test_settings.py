@@ -1,10 +1,11 @@
 """Settings: a key and a value each, later layers over earlier ones."""
 
+import numpy as np
 import pytest
 from helpers.benchmarks import TEXT, load
 
 from fewshot.errors import UserError
-from fewshot.runner.settings import merge, parse_settings
+from fewshot.runner.settings import merge, parse_settings, renamed
 
 
 def test_each_value_knows_where_it_came_from():
@@ -36,3 +37,22 @@ def test_later_layers_lie_over_earlier_ones_key_by_key():
     assert origins == {"a.b": "other", "a.c": "one", "d": "one"}
     with pytest.raises(UserError, match="other: a is a value, not a table"):
         merge(({"a": 1}, "one"), ({"a": {"b": 2}}, "other"))
+
+
+def test_a_dict_of_settings_has_values_as_they_are():
+    settings = {"recipe.lr": np.float64(0.1), "recipe": {"images": None}, "label": "mit 😀"}
+    assert parse_settings(settings) == {
+        "recipe": {"lr": 0.1, "images": None},
+        "label": "mit 😀",
+    }
+    assert type(parse_settings({"seeds": np.int64(3)})["seeds"]) is int
+    assert parse_settings(None) == parse_settings(()) == {}
+    assert parse_settings("recipe.lr=0.1") == {"recipe": {"lr": 0.1}}
+    with pytest.raises(UserError, match="--set recipe.lr=2: recipe is a value, not a table"):
+        parse_settings({"recipe": 1, "recipe.lr": 2})
+
+
+def test_targets_are_named_by_data_sets():
+    tables = {"targets": {"birds.py:BIRDS": 0.5}, "dataset": ["birds.py:BIRDS"], "label": "x.py:X"}
+    found = renamed(tables, lambda key, text: "birds" if key == "dataset" else text)
+    assert found == {"targets": {"birds": 0.5}, "dataset": ["birds"], "label": "x.py:X"}

@@ -12,6 +12,7 @@ from fewshot.runner.conformance.subject import (
     Subject,
     make_subject,
 )
+from fewshot.runner.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ def check(
     learner: str,
     *,
     backbone: str = "conv4",
-    settings: Sequence[str] = (),
+    settings: Settings = (),
     say: Callable[[str], None] = lambda name: None,
 ) -> list[Outcome]:
     """Return the outcome of every check of a learner's contract.
 
-    learner, backbone: a name or FILE.py:CLASS. settings: `option=value` of the learner. say: hears
-    the name of each check as it begins.
+    learner, backbone: a name or FILE.py:CLASS. settings: `option=value` of the learner, or a
+    dict. say: hears the name of each check as it begins.
     Raises UserError for unknown names and options, and for a class that is no learner at all.
     """
     return run_checks(make_subject(learner, backbone, settings), say=say)

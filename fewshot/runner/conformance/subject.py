@@ -1,6 +1,5 @@
 """The learner that is checked, and the episodes that it is checked on."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from fewshot.errors import UserError
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.protocols import Backbone, Batch, EpisodeBatch, ImageBatch, Learner
 from fewshot.runner.benchmark_file import read_options
+from fewshot.runner.settings import Settings
 
 N_CLASSES = 8
 IMAGE_SIZE = 16  # pixels of the made images, on which all but learning is checked
@@ -57,10 +57,10 @@ class Subject:
         return self.build(n_way).double().eval()
 
 
-def make_subject(learner: str, backbone: str = "conv4", settings: Sequence[str] = ()) -> Subject:
+def make_subject(learner: str, backbone: str = "conv4", settings: Settings = ()) -> Subject:
     """Return the subject of `fewshot check`: learner and backbone by NAME or FILE.py:CLASS.
 
-    settings: `option=value` of the learner.
+    settings: `option=value` of the learner, or a dict.
     Raises UserError for unknown names and options, and a backbone that is not as it must be.
     """
     name, learners = LEARNER_REGISTRY.include(learner, LEARNER_REGISTRY.load())
