@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.checkout import NO_GIT, tracked
+from helpers.learners import EXAMPLE
 from helpers.paths import ROOT
 from helpers.sources import make_source
 
@@ -79,3 +80,11 @@ def source() -> EpisodeSource:
 @pytest.fixture
 def cpu() -> torch.device:
     return torch.device("cpu")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """The learner of the documentation, in a file of its own."""
+    path = tmp_path / "matching.py"
+    path.write_text(EXAMPLE)
+    return path

@@ -1,11 +1,10 @@
 """Classes by name, from files and packages; options of frozen dataclasses."""
 
-import re
 import sys
 from dataclasses import dataclass
 
 import pytest
-from helpers.paths import ROOT
+from helpers.learners import EXAMPLE, with_learner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,23 +13,6 @@ from fewshot.errors import UserError
 from fewshot.learners.protonet import ProtoNet
 from fewshot.learners.registry import LEARNER_REGISTRY
 from fewshot.options import identity, is_in_file, option, short_hash
-
-PAGE = ROOT / "docs" / "adding_a_learner.md"
-
-
-EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
-
-
-def with_learner(spec):
-    return LEARNER_REGISTRY.include(spec, LEARNER_REGISTRY.load())
-
-
-@pytest.fixture
-def mine(tmp_path):
-    """The learner of the documentation, in a file of its own."""
-    path = tmp_path / "matching.py"
-    path.write_text(EXAMPLE)
-    return path
 
 
 def test_a_file_is_known_by_its_content(mine):

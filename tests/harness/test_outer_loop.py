@@ -6,13 +6,11 @@ from itertools import pairwise
 import pytest
 import torch
 from helpers.sources import make_source
-from helpers.trainings import SMALL, Script, Slow, Toy, make_learner
+from helpers.trainings import SMALL, Script, Slow, Toy, make_learner, run
 
-from fewshot.episodes.augment import AUGMENTS
 from fewshot.harness import outer_loop
 from fewshot.harness.optimizers import lr_factor
 from fewshot.harness.selection import DivergedError
-from fewshot.harness.train import train
 from fewshot.machine import ProcessorSeconds
 
 CPU = torch.device("cpu")
@@ -25,11 +23,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:iMAML")
 @pytest.fixture
 def train_source():
     return make_source("train", n_classes=6, per_class=12)
-
-
-def run(learner, source, recipe=SMALL, validate=None, seed=0, say=lambda line: None):
-    augment = AUGMENTS[recipe.augment]
-    return train(learner, source, augment, validate or Script(), recipe, seed, CPU, say)
 
 
 def test_a_budget_of_seconds_is_kept_exactly_and_the_first_step_is_not_in_it(train_source, time):

@@ -7,14 +7,22 @@ import pytest
 import torch
 from helpers.learners import LEARNERS
 from helpers.sources import make_source, some_classes
-from helpers.trainings import SMALL, Script, Slow, Toy, make_learner, same_weights, trained_learners
+from helpers.trainings import (
+    SMALL,
+    Script,
+    Slow,
+    Toy,
+    make_learner,
+    run,
+    same_weights,
+    trained_learners,
+)
 
 from fewshot.episodes.augment import AUGMENTS
 from fewshot.episodes.tensors import Images
 from fewshot.harness.evaluate import evaluate
 from fewshot.harness.recipe import Scoring
 from fewshot.harness.selection import DivergedError, plain_curve
-from fewshot.harness.train import train
 
 CPU = torch.device("cpu")
 # iMAML: conjugate gradients need not converge for what these tests look at.
@@ -24,11 +32,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:iMAML")
 @pytest.fixture
 def train_source():
     return make_source("train", n_classes=6, per_class=12)
-
-
-def run(learner, source, recipe=SMALL, validate=None, seed=0, say=lambda line: None):
-    augment = AUGMENTS[recipe.augment]
-    return train(learner, source, augment, validate or Script(), recipe, seed, CPU, say)
 
 
 @pytest.mark.parametrize("steps", [1, 7])

@@ -1,6 +1,9 @@
 """Every learner and backbone by name, and small learners."""
 
+import re
+
 import torch
+from helpers.paths import ROOT
 from helpers.sources import IMAGE_SIZE
 
 from fewshot.backbones.conv4 import Conv4
@@ -30,3 +33,12 @@ def small_learner(name: str, n_classes: int, filters: int = 4, **options: object
 def ways_of(name: str, n_way: int) -> dict[str, int]:
     """The option that says how many ways a head has, for the learners that fix it."""
     return {"n_way": n_way} if LEARNERS[name].label_tied else {}
+
+
+PAGE = ROOT / "docs" / "adding_a_learner.md"
+EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
+"""The learner of the documentation."""
+
+
+def with_learner(spec):
+    return LEARNER_REGISTRY.include(spec, LEARNER_REGISTRY.load())

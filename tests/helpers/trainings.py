@@ -7,10 +7,13 @@ import torch
 from helpers.learners import LEARNERS, small_learner, ways_of
 from torch import nn
 
+from fewshot.episodes.augment import AUGMENTS
 from fewshot.harness.recipe import Recipe
+from fewshot.harness.train import train
 from fewshot.learners.protonet import ProtoNet
 from fewshot.protocols import Learner
 
+CPU = torch.device("cpu")
 SMALL = Recipe(
     steps=10,
     lr=0.01,
@@ -97,3 +100,8 @@ class Broken(ProtoNet):
 
     def loss(self, batch):
         raise self.error
+
+
+def run(learner, source, recipe=SMALL, validate=None, seed=0, say=lambda line: None):
+    augment = AUGMENTS[recipe.augment]
+    return train(learner, source, augment, validate or Script(), recipe, seed, CPU, say)

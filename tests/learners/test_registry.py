@@ -5,31 +5,13 @@ import re
 from importlib.metadata import EntryPoint
 
 import pytest
-from helpers.learners import LEARNERS
-from helpers.paths import ROOT
+from helpers.learners import EXAMPLE, LEARNERS, with_learner
 from helpers.tiny import BENCHMARK, write_tiny
 
 from fewshot import options
 from fewshot.errors import UserError
 from fewshot.learners.protonet import ProtoNet
 from fewshot.learners.registry import LEARNER_REGISTRY
-
-PAGE = ROOT / "docs" / "adding_a_learner.md"
-
-
-EXAMPLE = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL).group(1)
-
-
-def with_learner(spec):
-    return LEARNER_REGISTRY.include(spec, LEARNER_REGISTRY.load())
-
-
-@pytest.fixture
-def mine(tmp_path):
-    """The learner of the documentation, in a file of its own."""
-    path = tmp_path / "matching.py"
-    path.write_text(EXAMPLE)
-    return path
 
 
 def test_the_example_is_short():
